@@ -1,0 +1,35 @@
+"""What every test shares: Keras 2 behind tf.keras, two logical CPU devices, and clean policies."""
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+# Replicas are logical CPUs here; a GPU on the developer's machine must not change what is tested.
+os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+
+import pytest
+
+import tfssl  # noqa: F401  (before TensorFlow, because it selects Keras 2)
+
+# isort: split
+import tensorflow as tf
+
+
+def pytest_configure(config):
+    """Splits the CPU into two logical devices before anything touches TensorFlow's runtime."""
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+
+
+@pytest.fixture(scope="session")
+def two_replicas():
+    """A MirroredStrategy over two logical CPU devices."""
+    return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+
+
+@pytest.fixture(autouse=True)
+def _seeded():
+    """Initial weights repeat from run to run; the precision policy never leaks out of a test."""
+    tf.keras.utils.set_random_seed(20221107)
+    yield
+    tf.keras.mixed_precision.set_global_policy("float32")
+    tf.keras.backend.set_floatx("float32")

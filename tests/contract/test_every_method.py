@@ -1,0 +1,205 @@
+"""What every registered method must do. A new method in tfssl/methods gets these tests unasked."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests.contract import harness
+from tfssl import methods
+
+EVERY = pytest.mark.parametrize("name", methods.names())
+
+FORBIDDEN_IN_XLA = {"Where", "Unique", "UniqueV2"}
+FORBIDDEN_WORDS = ("PyFunc", "String")
+STATEFUL_RANDOM = {"RandomUniform", "RandomStandardNormal", "RandomUniformInt", "RandomShuffle"}
+
+
+@pytest.fixture
+def float64():
+    """Everything in double precision, so that equal programs agree to many digits."""
+    tf.keras.backend.set_floatx("float64")
+    tf.keras.mixed_precision.set_global_policy("float64")
+
+
+@EVERY
+def test_repeats_from_a_seed(name):
+    one, other = harness.build(name, seed=3), harness.build(name, seed=3)
+    batch = harness.make_batch(name)
+    assert harness.step(one, batch) == harness.step(other, batch)
+    harness.assert_same_state(harness.state(one), harness.state(other), 0.0)
+
+
+@EVERY
+def test_loss_starts_near_its_chance_level(name):
+    method = harness.build(name)
+    loss = harness.step(method, harness.make_batch(name))["loss"]
+    assert np.isfinite(loss)
+    if method.chance_level is not None:
+        assert loss == pytest.approx(method.chance_level, rel=0.15)
+
+
+@EVERY
+def test_eager_graph_and_one_xla_program_agree(name, float64):
+    batch = harness.make_batch(name)
+    results = {}
+    for kind in ("eager", "graph", "xla"):
+        method = harness.build(name, kind=kind)
+        logs = harness.step(method, batch, times=2)
+        results[kind] = (logs, harness.state(method))
+    for kind in ("graph", "xla"):
+        for key, value in results["eager"][0].items():
+            assert results[kind][0][key] == pytest.approx(value, rel=1e-6, abs=1e-7), (kind, key)
+        harness.assert_same_state(results["eager"][1], results[kind][1], 1e-8)
+
+
+@EVERY
+def test_step_is_ready_for_xla_and_traced_once(name):
+    method = harness.build(name)
+    batch = harness.make_batch(name)
+    traces = []
+
+    @tf.function(autograph=False)
+    def program(batch):
+        traces.append(1)
+        method.micro_step(batch, phase="all")
+
+    graph = program.get_concrete_function(batch).graph
+    for _ in range(3):
+        program(batch)
+    assert len(traces) == 1
+    bodies = [graph, *(f.graph for f in _functions(graph))]
+    operations = [operation for body in bodies for operation in body.get_operations()]
+    kinds = {operation.type for operation in operations}
+    assert not kinds & (FORBIDDEN_IN_XLA | STATEFUL_RANDOM)
+    assert not [kind for kind in kinds if any(word in kind for word in FORBIDDEN_WORDS)]
+
+
+def _functions(graph):
+    """The functions that a graph calls, for looking inside."""
+    return [f for f in graph._functions.values() if hasattr(f, "graph")]
+
+
+@EVERY
+def test_two_replicas_equal_one_device(name, float64, two_replicas):
+    whole = harness.make_batch(name)
+    single = harness.build(name)
+    expected = harness.step(single, whole, times=3)
+
+    with two_replicas.scope():
+        double = harness.build(name, kind="graph")
+    half = harness.BATCH // 2
+
+    def rows(context):
+        part = slice(
+            context.replica_id_in_sync_group * half, (context.replica_id_in_sync_group + 1) * half
+        )
+        return {
+            "views": tuple(tf.identity(view[part]) for view in whole["views"]),
+            "index": tf.identity(whole["index"][part]),
+        }
+
+    batch = two_replicas.experimental_distribute_values_from_function(
+        lambda context: rows(context)["index"]
+    )
+    views = [
+        two_replicas.experimental_distribute_values_from_function(
+            lambda context, v=v: rows(context)["views"][v]
+        )
+        for v in range(len(whole["views"]))
+    ]
+    received = harness.step(double, {"views": tuple(views), "index": batch}, times=3)
+    for key, value in expected.items():
+        assert received[key] == pytest.approx(value, rel=1e-6, abs=1e-7), key
+    harness.assert_same_state(harness.state(single), harness.state(double), 1e-8)
+    for variable in double.variables:
+        copies = two_replicas.experimental_local_results(variable)
+        if variable.synchronization != tf.VariableSynchronization.ON_READ:
+            np.testing.assert_array_equal(copies[0].numpy(), copies[-1].numpy())
+
+
+@EVERY
+def test_no_gradient_reaches_state(name):
+    method = harness.build(name)
+    trained = {id(v) for v in method.trainable_variables}
+    frozen = [v for v in method.variables if id(v) not in trained and v.dtype.is_floating]
+    with tf.GradientTape() as tape:
+        tape.watch(frozen)
+        loss, _ = method.compute(harness.make_batch(name))
+    reached = [v.name for v, g in zip(frozen, tape.gradient(loss, frozen)) if g is not None]
+    assert not reached
+
+
+@EVERY
+def test_every_trained_variable_gets_a_gradient(name):
+    method = harness.build(name)
+    with tf.GradientTape() as tape:
+        loss, _ = method.compute(harness.make_batch(name))
+    gradients = tape.gradient(loss, method.trainable_variables)
+    assert all(g is not None for g in gradients)
+    assert sum(float(tf.reduce_max(tf.abs(g))) > 0 for g in gradients) > len(gradients) / 2
+
+
+@EVERY
+def test_restored_method_makes_the_same_next_step(name, tmp_path):
+    method = harness.build(name, seed=1)
+    harness.step(method, harness.make_batch(name, seed=1), times=3)
+    path = tf.train.Checkpoint(method=method).write(str(tmp_path / "state"))
+    expected = harness.step(method, harness.make_batch(name, seed=2))
+
+    other = harness.build(name, seed=9)
+    tf.train.Checkpoint(method=other).read(path).assert_existing_objects_matched()
+    assert harness.step(other, harness.make_batch(name, seed=2)) == expected
+    harness.assert_same_state(harness.state(method), harness.state(other), 0.0)
+
+
+@EVERY
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+def test_half_precision_stays_finite(name, policy):
+    tf.keras.mixed_precision.set_global_policy(policy)
+    method = harness.build(name)
+    batch = harness.make_batch(name)
+    losses = [harness.step(method, batch)["loss"] for _ in range(4)]
+    assert np.isfinite(losses).all()
+    assert int(method.first_nonfinite_step) == -1
+    assert all(v.dtype != tf.float16 for v in method.variables if v.dtype.is_floating)
+    assert all(np.isfinite(array).all() for array in harness.state(method))
+
+
+@EVERY
+def test_parts_of_a_batch_give_the_mean_gradient(name, float64):
+    if methods.get(name).splits_batch is not True:
+        assert isinstance(methods.get(name).splits_batch, str)
+        return
+    halves = [harness.make_batch(name, seed=s) for s in (1, 2)]
+    method = harness.build(name)
+    method.before_forward()
+    gradients = []
+    for half in halves:
+        with tf.GradientTape() as tape:
+            loss, _ = method.compute(half)
+        gradients.append(tape.gradient(loss, method.variables_in(method.phase(0))))
+    before = [v.numpy() for v in method.variables_in(method.phase(0))]
+
+    split = harness.build(name)
+    split.make_train_function(force=True, parts=2)(iter(halves))
+    assert int(split.global_step) == 1
+    for variable, start, one, two in zip(split.variables_in(split.phase(0)), before, *gradients):
+        expected = start - 0.1 * (np.asarray(one) + np.asarray(two)) / 2
+        np.testing.assert_allclose(variable.numpy(), expected, atol=1e-9)
+
+
+@EVERY
+def test_keras_fit_trains(name):
+    batch = harness.make_batch(name)
+    rows = tf.data.Dataset.from_tensors(batch).repeat(6)
+    method = harness.build(name)
+    history = method.fit(rows, epochs=1, verbose=0)
+    assert int(method.global_step) == 6
+    assert np.isfinite(history.history["loss"]).all()
+
+
+@EVERY
+def test_too_few_views_are_refused(name):
+    cls = methods.get(name)
+    with pytest.raises(ValueError, match="expected a view family with at least"):
+        cls.check_views(cls.Config(), (32,) * (cls.min_views - 1))

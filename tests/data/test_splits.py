@@ -1,0 +1,47 @@
+"""The two splits of a run, and thinned sources."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tfssl.data import DataConfig, open_splits, thin
+from tfssl.settings import SettingsError
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for name in ("train", "val"):
+        (tmp_path / name).mkdir()
+        for number in range(6):
+            Image.new("RGB", (4, 4), (40 * number, 0, 0)).save(tmp_path / name / f"{number}.png")
+    return tmp_path
+
+
+def test_a_named_test_split_is_opened(folder):
+    train, test = open_splits(DataConfig(f"folder:{folder}", test_split="val"))
+    assert (train.num_records, test.num_records) == (6, 6)
+
+
+def test_no_test_split_where_none_is_called_test(folder):
+    assert open_splits(DataConfig(f"folder:{folder}"))[1] is None
+
+
+def test_an_empty_name_means_no_test_split():
+    assert open_splits(DataConfig("digits", test_split=""))[1] is None
+    assert open_splits(DataConfig("digits"))[1] is not None
+
+
+def test_a_misspelt_test_split_is_an_error(folder):
+    with pytest.raises(SettingsError, match="vall"):
+        open_splits(DataConfig(f"folder:{folder}", test_split="vall"))
+
+
+@pytest.mark.parametrize("limit", [1, 5, 100])
+def test_thinned_records_keep_their_indices(folder, limit):
+    source = open_splits(DataConfig("digits"))[0]
+    thinned = thin(source, limit)
+    assert len(thinned.drawable) == limit
+    assert np.isin(thinned.drawable, source.drawable).all()
+    assert thinned.num_records == source.num_records == 8192
+    assert len(source.drawable) == 8192
+    assert thin(source, 10**6) is source

@@ -1,0 +1,27 @@
+"""The grid of views shows every pixel where it belongs."""
+
+import numpy as np
+
+from tfssl.plots import view_grid
+
+MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.3, 0.4)
+
+
+def test_pictures_stand_side_by_side_at_their_own_size():
+    random = np.random.default_rng()
+    pictures = [random.integers(0, 256, (5, size, size, 3), np.uint8) for size in (8, 8, 3)]
+    views = [(picture / 255 - MEAN) / STD for picture in pictures]
+    grid = view_grid(views, mean=MEAN, std=STD, num_images=4, gap=2)
+    assert grid.shape == (4 * 10 + 2, 10 + 10 + 5 + 2, 3) and grid.dtype == np.uint8
+    for row in range(4):
+        for left, size, picture in zip((2, 12, 22), (8, 8, 3), pictures):
+            top = 2 + 10 * row
+            shown = grid[top : top + size, left : left + size]
+            np.testing.assert_array_equal(shown, picture[row])
+    assert (grid[:2] == 255).all() and (grid[:, :2] == 255).all()
+
+
+def test_values_beyond_the_range_are_clipped():
+    view = np.full((1, 2, 2, 3), 100.0)
+    grid = view_grid([view, -view], mean=MEAN, std=STD, gap=0)
+    assert (grid[:, :2] == 255).all() and (grid[:, 2:] == 0).all()

@@ -1,0 +1,58 @@
+"""The tools as a person runs them: exit codes and what is printed."""
+
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+from tests.training.test_loop import TINY
+
+ROOT = pathlib.Path(__file__).parents[2]
+
+
+def run(tool, *flags):
+    return subprocess.run(
+        [sys.executable, f"tools/{tool}.py", *flags],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_a_mistake_is_one_sentence_and_exit_code_2(tmp_path):
+    result = run("train", *TINY, "--mira_betta=0.5", f"--run_dir={tmp_path / 'run'}")
+    assert result.returncode == 2
+    errors = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1 and "mira_betta" in errors[0]
+    assert "Traceback" not in result.stderr
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.slow
+def test_train_evaluate_export(tmp_path):
+    directory = f"--run_dir={tmp_path / 'run'}"
+    trained = run("train", *TINY, directory)
+    assert trained.returncode == 0, trained.stderr
+    assert "test kNN accuracy" in trained.stdout and "raw pixels" in trained.stdout
+    assert "images/s" in trained.stderr
+
+    again = run("train", *TINY, directory)
+    assert again.returncode == 0 and "this run has finished" in again.stdout
+
+    for flags in (
+        ["--protocol=knn", "--baselines", "--max_train_records=512"],
+        ["--protocol=linear", "--linear_epochs=2"],
+        ["--protocol=linear", "--augment", "--linear_epochs=1", "--max_train_records=512"],
+    ):
+        judged = run("evaluate", directory, *flags)
+        assert judged.returncode == 0, judged.stderr
+        assert "trained: top-1" in judged.stdout
+    written = sorted(path.name for path in (tmp_path / "run" / "evaluation").iterdir())
+    assert written == ["knn.json", "linear.json", "linear_augmented.json"]
+
+    exported = run("export", directory, f"--output={tmp_path / 'backbone'}")
+    assert exported.returncode == 0, exported.stderr
+    assert (tmp_path / "backbone" / "saved_model.pb").is_file()

@@ -1,0 +1,140 @@
+"""A run in one process: what it leaves behind, how it stops, how it goes on."""
+
+import json
+import os
+import signal
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfssl import config, methods, training
+from tfssl.settings import SettingsError
+from tfssl.training import loop
+from tfssl.training.reports import read_rows
+
+TINY = [
+    "--dataset=digits",
+    "--views=cifar",
+    "--image_size=32",
+    "--backbone=tiny",
+    "--optimizer=sgd",
+    "--lr=0.1",
+    "--batch_size=32",
+    "--steps=6",
+    "--log_every=2",
+    "--save_every=2",
+    "--gauge_records=64",
+    "--knn_records=256",
+    "--mira_num_prototypes=16",
+    "--mira_hidden_dim=32",
+    "--mira_projection_dim=16",
+]
+
+
+def start(tmp_path, *more, name="run"):
+    wanted = config.parse([*TINY, *more])[0]
+    run = training.RunDirectory(tmp_path / name)
+    run.claim(config.to_flagfile(wanted))
+    return training.prepare(wanted), run
+
+
+def test_a_run_leaves_what_it_promises(tmp_path):
+    experiment, run = start(tmp_path)
+    result = training.train(experiment, run)
+
+    rows = read_rows(run.metrics)
+    assert [row["step"] for row in rows if "loss" in row] == [2, 4, 6]
+    assert all(np.isfinite(list(row.values())).all() for row in rows)
+    assert rows[0]["chance"] == pytest.approx(np.log(16))
+    assert any("collapse/effective_rank" in row for row in rows)
+    assert json.loads(run.result.read_text()) == result
+    assert set(result["knn"]) == {"trained", "untrained", "raw pixels"}
+    assert result["final"] == [row for row in rows if "loss" in row][-1]
+    assert run.views.stat().st_size > 1000
+    assert "loss" in training.summary(result)
+
+    reloaded = tf.keras.models.load_model(run.backbone)
+    images = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), np.uint8)
+    assert np.isfinite(reloaded.signatures["uint8"](tf.constant(images))["features"]).all()
+
+
+def test_tensorboard_reads_the_events(tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    experiment, run = start(tmp_path, "--nofinal_knn", "--online_knn=1")
+    training.train(experiment, run)
+    events = EventAccumulator(str(run.events), size_guidance={"tensors": 0})
+    events.Reload()
+    tags = set(events.Tags()["tensors"])
+    assert {"train/loss", "train/lr", "train/chance", "views", "speed/images_per_second"} <= tags
+    assert {"collapse/feature_std", "collapse/effective_rank", "eval/knn_top1"} <= tags
+    assert [event.step for event in events.Tensors("train/loss")] == [2, 4, 6]
+
+
+def test_sigterm_saves_and_the_same_command_goes_on(tmp_path, monkeypatch):
+    experiment, run = start(tmp_path, "--nofinal_knn")
+    rows = loop._Report.row
+
+    def kill_at_four(self, step, logs):
+        rows(self, step, logs)
+        if step == 4:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(loop._Report, "row", kill_at_four)
+    with pytest.raises(training.TrainingStopped, match="saved at step"):
+        training.train(experiment, run)
+    monkeypatch.undo()
+    assert not run.result.exists()
+    experiment, run = start(tmp_path, "--nofinal_knn")
+    training.train(experiment, run)
+    steps = [row["step"] for row in read_rows(run.metrics) if "loss" in row]
+    assert steps == [2, 4, 6]
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
+def test_nan_stops_with_the_step_and_the_last_good_checkpoint(tmp_path, monkeypatch):
+    experiment, run = start(tmp_path)
+    method = experiment.method
+    compute = method.compute
+
+    def spoiled(batch):
+        loss, logs = compute(batch)
+        return tf.where(method.global_step == 4, np.nan, loss), logs
+
+    monkeypatch.setattr(method, "compute", spoiled)
+    with pytest.raises(training.TrainingStopped, match="at step 4.*step-0000000004"):
+        training.train(experiment, run)
+
+
+def test_a_run_of_other_flags_is_refused(tmp_path):
+    start(tmp_path)
+    with pytest.raises(SettingsError, match="--lr: 0.1 -> 0.2"):
+        start(tmp_path, "--lr=0.2")
+
+
+def test_accumulation_is_refused_where_the_loss_needs_the_whole_batch(tmp_path, monkeypatch):
+    monkeypatch.setattr(methods.get("mira"), "splits_batch", "its loss sees in-batch negatives")
+    with pytest.raises(SettingsError, match="its loss sees in-batch negatives"):
+        start(tmp_path, "--accumulation=2")
+
+
+def test_accumulation_trains(tmp_path):
+    experiment, run = start(tmp_path, "--accumulation=2", "--nofinal_knn")
+    result = training.train(experiment, run)
+    assert int(experiment.method.global_step) == 6
+    assert np.isfinite(result["final"]["loss"])
+
+
+def test_frozen_head_moves_only_after_its_epochs(tmp_path):
+    experiment, _ = start(tmp_path, "--mira_freeze_head_epochs=1", "--batch_size=4096", "--steps=3")
+    method = experiment.method
+    assert experiment.plan.steps_per_epoch == 2
+    head = [method.prototypes.trainable_variables[0].numpy()]
+    iterator = iter(experiment.batches(0))
+    advance = method.make_train_function()
+    for _ in range(3):
+        advance(iterator)
+        head.append(method.prototypes.trainable_variables[0].numpy())
+    np.testing.assert_array_equal(head[0], head[2])
+    assert np.abs(head[3] - head[2]).max() > 0

@@ -1,0 +1,62 @@
+"""Two processes on loopback train like one."""
+
+import json
+import os
+import pathlib
+import socket
+import subprocess
+import sys
+
+import pytest
+
+from tests.training.test_loop import TINY
+from tfssl.training.reports import read_rows
+
+ROOT = pathlib.Path(__file__).parents[2]
+
+
+def start(run_dir, *flags, cluster=None, task=0):
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    if cluster is not None:
+        config = {"cluster": {"worker": cluster}, "task": {"type": "worker", "index": task}}
+        environment["TF_CONFIG"] = json.dumps(config)
+    return subprocess.Popen(
+        [sys.executable, "tools/train.py", *TINY, *flags, f"--run_dir={run_dir}"],
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=open(f"{run_dir}-{task}.log", "w"),
+    )
+
+
+def free_ports(count):
+    sockets = [socket.socket() for _ in range(count)]
+    for one in sockets:
+        one.bind(("127.0.0.1", 0))
+    ports = [one.getsockname()[1] for one in sockets]
+    for one in sockets:
+        one.close()
+    return ports
+
+
+@pytest.mark.slow
+def test_two_workers_agree_with_one_process(tmp_path):
+    flags = ["--steps=4", "--log_every=1", "--save_every=2", "--nofinal_knn"]
+    alone = start(tmp_path / "alone", *flags)
+    assert alone.wait(timeout=300) == 0, (tmp_path / "alone-0.log").read_text()
+    cluster = [f"127.0.0.1:{port}" for port in free_ports(2)]
+    flags.append("--strategy=multiworker")
+    workers = [start(tmp_path / "pair", *flags, cluster=cluster, task=task) for task in range(2)]
+    codes = [worker.wait(timeout=300) for worker in workers]
+    logs = [(tmp_path / f"pair-{task}.log").read_text() for task in range(2)]
+    assert codes == [0, 0], logs
+    expected, received = (
+        [row for row in read_rows(tmp_path / name / "metrics.jsonl") if "loss" in row]
+        for name in ("alone", "pair")
+    )
+    assert [row["step"] for row in received] == [1, 2, 3, 4]
+    for one, other in zip(expected, received):
+        assert other["loss"] == pytest.approx(one["loss"], rel=1e-4)
+        assert other["mi-target"] == pytest.approx(one["mi-target"], rel=1e-2)
+    assert (tmp_path / "pair" / "backbone" / "saved_model.pb").is_file()
+    assert "images/s" in logs[0] and "images/s" not in logs[1]

@@ -1,0 +1,50 @@
+"""The benchmark of views runs, and its yardstick knows all recipes."""
+
+import importlib
+import pathlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.views import pictures
+from tfssl import views
+
+TOOLS = pathlib.Path(__file__).parents[2] / "tools"
+
+
+@pytest.fixture
+def benchmark(monkeypatch):
+    monkeypatch.syspath_prepend(str(TOOLS))
+    return importlib.import_module("benchmark_views")
+
+
+@pytest.mark.parametrize("name", ["mira", "simclr", "mocov2", "byol", "cifar"])
+def test_yardstick_knows_every_step(benchmark, name):
+    """Each recipe of the library runs in Pillow, step by step."""
+    family = views.build(name, image_size=16)
+    recipe = benchmark._plain(name, family)
+    assert [size for size, *_ in recipe] == list(family.sizes)
+    image = Image.fromarray(pictures.picture(40, 40))
+    for view in recipe:
+        made = np.stack([benchmark.pillow_views.make(image, *view) for _ in range(5)])
+        assert made.shape == (5, 16, 16, 3) and np.ptp(made) > 0.1
+
+
+@pytest.mark.slow
+def test_rows_from_arrays_and_files(benchmark, monkeypatch, tmp_path):
+    monkeypatch.setattr(benchmark, "_SMALL", (("cifar", 32, {}, 64),))
+    monkeypatch.setattr(benchmark, "_LARGE", (("mira", 80, {"local_crops": 1}, 64),))
+    for i in range(3):
+        picture = pictures.encoded(pictures.picture(90, 120), "JPEG")
+        (tmp_path / f"{i}.jpg").write_bytes(picture)
+    small, large = benchmark.rows(str(tmp_path))
+    assert small["name"] == "views cifar 2x32" and large["name"] == "views mira 2x80 + 1x96"
+    for row in (small, large):
+        assert row["value"] > 0 and row["ratio"] > 0 and row["unit"] == "images/s"
+        assert "Pillow" in row["note"]
+
+
+def test_a_folder_without_jpegs_is_refused(benchmark, tmp_path):
+    with pytest.raises(ValueError, match="expected a folder with JPEG files. Received: "):
+        benchmark._files(str(tmp_path))

@@ -1,0 +1,6 @@
+"""Encoders: functional Keras models from images to pooled features, built by name."""
+
+from tfssl.backbones.builder import NAMES, BackboneConfig, build
+from tfssl.backbones.torch_weights import load_torch_state, torch_state
+
+__all__ = ["NAMES", "BackboneConfig", "build", "load_torch_state", "torch_state"]

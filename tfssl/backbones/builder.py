@@ -1,0 +1,176 @@
+"""Backbones by name: their settings, the checks of the arguments, and the assembly."""
+
+import dataclasses
+from typing import Optional
+
+import tensorflow as tf
+
+from tfssl.backbones.resnet import ARCHITECTURES, STAGES_STRIDE, resnet_maps
+from tfssl.backbones.stems import STEMS
+from tfssl.backbones.tiny import tiny_maps
+from tfssl.layers.normalization import at_least_float32
+from tfssl.settings import Settings, SettingsError, setting
+
+NAMES = tuple(ARCHITECTURES) + ("tiny",)
+
+
+def build(
+    name: str,
+    *,
+    image_size: int,
+    stem: str = "imagenet",
+    width: float = 1.0,
+    channels: int = 3,
+    stem_channels: Optional[int] = None,
+    stem_padding: Optional[int] = None,
+    zero_init_residual: bool = True,
+    synchronized: Optional[bool] = None,
+) -> tf.keras.Model:
+    """Builds a backbone: images to globally average-pooled features.
+
+    Build it inside the scope of the strategy it will train under. The model is made of built-in
+    Keras layers only, so that a SavedModel of it needs nothing of this library.
+
+    Args:
+        name: one of `NAMES`.
+        image_size: side in pixels of the smallest images it is meant for. It is checked against
+            the network's total stride and fixes nothing: the model takes images of any size.
+        stem: "imagenet" (7x7 of stride 2 and max pool), "cifar" (3x3, no max pool) or
+            "cifar_stride2" (the same with stride 2).
+        width: factor on the number of channels of every layer; 64 * width must be whole.
+        channels: number of channels of the images.
+        stem_channels: channels of the stem. None means 64 * width; CMC keeps 64 at every width
+            (Tian et al. 2019, arXiv 1906.05849).
+        stem_padding: padding of the stem's convolution in pixels. None means the stem's own, 3 for
+            "imagenet", 2 for "cifar", 1 for "cifar_stride2". The small stems take 1 or 2.
+        zero_init_residual: start the last gamma of every residual branch at 0, so that a block
+            starts as the identity. "tiny" has no residual branch.
+        synchronized: batch statistics of the global batch. None means: under a strategy with more
+            than one replica.
+
+    Returns:
+        A functional model, `[batch, height, width, channels]` to `[batch, feature_dim]` float32
+        (float64 under a float64 policy), with the plain attributes `feature_dim` and
+        `stage_outputs`: the unpooled symbolic maps by name, first to last, "stem" and "stage1" to
+        "stage4" ("tiny": "stem" and "stage1"), so that
+        `tf.keras.Model(backbone.inputs, backbone.stage_outputs)` works. Maps have the policy's
+        compute dtype.
+
+    Raises:
+        ValueError: an argument is out of its range, or the images are smaller than the stride.
+    """
+    _check_choice("backbone", name, NAMES)
+    _check_choice("stem", stem, tuple(STEMS))
+    _check_channels(name, width=width, channels=channels, stem_channels=stem_channels)
+    _check_padding(stem, stem_padding)
+    _check_image_size(name, stem, image_size)
+    images = tf.keras.Input((None, None, channels), name="images")
+    options = {
+        "stem": stem,
+        "width": width,
+        "stem_channels": stem_channels,
+        "stem_padding": stem_padding,
+        "synchronized": synchronized,
+    }
+    if name == "tiny":
+        maps = tiny_maps(images, **options)
+    else:
+        maps = resnet_maps(images, name, zero_init_residual=zero_init_residual, **options)
+    # The mean over a map is taken in float32: a half-precision sum loses or overflows.
+    pool = tf.keras.layers.GlobalAveragePooling2D(dtype=at_least_float32(), name="avgpool")
+    features = pool(list(maps.values())[-1])
+    model = tf.keras.Model(images, features, name=name)
+    model.feature_dim = int(features.shape[-1])
+    model.stage_outputs = maps
+    return model
+
+
+def _check_choice(label: str, value: str, choices: tuple) -> None:
+    if value not in choices:
+        raise ValueError(f"{label}: expected one of {', '.join(choices)}. Received: {value!r}.")
+
+
+def _check_channels(
+    name: str, *, width: float, channels: int = 3, stem_channels: Optional[int] = None
+) -> None:
+    """Raises ValueError where a layer would not get a whole, positive number of channels."""
+    base = 64 * width
+    if not base >= 1 or base % 1 != 0:
+        raise ValueError(
+            f"width: expected a positive number for which 64 * width is whole. Received: {width!r}."
+        )
+    if name in ARCHITECTURES and ARCHITECTURES[name].inner_channels(round(base)) < 1:
+        raise ValueError(f"width: expected at least 1/8 for {name}. Received: {width!r}.")
+    for label, value in (("channels", channels), ("stem_channels", stem_channels)):
+        if value is not None and (isinstance(value, bool) or value != int(value) or value < 1):
+            raise ValueError(f"{label}: expected a whole number >= 1. Received: {value!r}.")
+
+
+def _check_padding(stem: str, stem_padding: Optional[int]) -> None:
+    allowed = STEMS[stem].paddings
+    if stem_padding is not None and stem_padding not in allowed:
+        wanted = " or ".join(map(str, allowed))
+        raise ValueError(
+            f"stem_padding: expected {wanted} for the stem {stem!r}. Received: {stem_padding!r}."
+        )
+
+
+def _check_image_size(name: str, stem: str, image_size: int) -> None:
+    """Raises ValueError for images that end as less than one pixel of the last map."""
+    smallest = 1 if name == "tiny" else STEMS[stem].total_stride * STAGES_STRIDE
+    if image_size >= smallest:
+        return
+    remedy = " Remedy: the stem 'cifar', for small images." if stem == "imagenet" else ""
+    raise ValueError(
+        f"image_size: expected at least {smallest} pixels for {name} with the stem {stem!r}. "
+        f"Received: image_size={image_size!r}.{remedy}"
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class BackboneConfig(Settings):
+    """What may be chosen about the backbone; `build` makes it."""
+
+    backbone: str = setting("resnet50", "Network that turns an image into features.", choices=NAMES)
+    stem: str = setting(
+        "imagenet",
+        "First layers: 7x7 of stride 2 and max pool, or 3x3 of stride 1 or 2 without max pool.",
+        choices=tuple(STEMS),
+    )
+    width: float = setting(1.0, "Factor on the number of channels of every layer.", above=0.0)
+    stem_channels: Optional[int] = setting(
+        None, "Channels of the stem; by default 64 times the width.", low=1
+    )
+    stem_padding: Optional[int] = setting(
+        None,
+        "Padding of the first convolution in pixels; by default 2 for the stem cifar and 1 for "
+        "cifar_stride2, which both take 1 or 2, and 3 for imagenet.",
+        low=1,
+    )
+    zero_init_residual: bool = setting(
+        True, "Start every residual block as the identity (last gamma at 0)."
+    )
+
+    def check(self) -> None:
+        """Raises SettingsError on a width or a padding that the other choices do not allow."""
+        try:
+            _check_channels(self.backbone, width=self.width)
+            _check_padding(self.stem, self.stem_padding)
+        except ValueError as error:
+            raise SettingsError(str(error)) from None
+
+    def build(
+        self, *, image_size: int, channels: int = 3, synchronized: Optional[bool] = None
+    ) -> tf.keras.Model:
+        """Builds the backbone of these settings; see `tfssl.backbones.build`."""
+        return build(
+            self.backbone,
+            image_size=image_size,
+            stem=self.stem,
+            width=self.width,
+            channels=channels,
+            stem_channels=self.stem_channels,
+            stem_padding=self.stem_padding,
+            zero_init_residual=self.zero_init_residual,
+            synchronized=synchronized,
+        )

@@ -1,0 +1,158 @@
+"""Settings as command-line flags, and flags as settings.
+
+The frozen dataclasses of the rooms are the single source of names, defaults, ranges and help. This
+file turns them into absl flags, reads them back, and writes the flagfile that repeats a run. It is
+the only library file that knows absl.flags. A method's own settings carry its name: `beta` of
+method `mira` is `--mira_beta`.
+"""
+
+import dataclasses
+from typing import Dict, Iterable, List, Optional, Sequence, Tuple
+
+from absl import flags
+
+from tfssl import methods, settings
+from tfssl.training import ExperimentConfig, RunDirectory
+
+_DEFINE = {
+    bool: flags.DEFINE_bool,
+    int: flags.DEFINE_integer,
+    float: flags.DEFINE_float,
+    str: flags.DEFINE_string,
+}
+
+
+def define(flag_values: flags.FlagValues = flags.FLAGS) -> None:
+    """Defines one flag for every setting of every room and of every method."""
+    for owner, prefix in _owners(methods.names()):
+        define_settings(owner, flag_values, prefix)
+
+
+def define_settings(
+    owner: type, flag_values: flags.FlagValues = flags.FLAGS, prefix: str = ""
+) -> None:
+    """Defines one flag for every field of one settings class."""
+    for field in dataclasses.fields(owner):
+        _DEFINE[settings.value_type(owner, field)](
+            prefix + field.name, field.default, _help(field), flag_values=flag_values
+        )
+
+
+def settings_from_flags(owner: type, flag_values: flags.FlagValues, prefix: str = ""):
+    """An instance of one settings class from its flags; raises SettingsError."""
+    values = {f.name: flag_values[prefix + f.name].value for f in dataclasses.fields(owner)}
+    try:
+        return owner(**values)
+    except settings.SettingsError as error:
+        flag = f"--{prefix}" if error.field else ""
+        raise settings.SettingsError(f"{flag}{error}", error.field) from error
+
+
+def parse(arguments: Sequence[str], flag_values: Optional[flags.FlagValues] = None):
+    """Settings from command-line arguments, without the program's name.
+
+    Args:
+        arguments: flags such as `--mira_beta=0.5` or `--flagfile=configs/digits/mira.cfg`.
+        flag_values: flags already defined; a fresh set where None.
+
+    Returns:
+        `(ExperimentConfig, FlagValues)`.
+
+    Raises:
+        SettingsError: an unknown flag, a value out of range, an impossible combination, or a
+            flag of a method that was not chosen.
+    """
+    if flag_values is None:
+        flag_values = flags.FlagValues()
+        define(flag_values)
+    try:
+        rest = flag_values(["program", *arguments])[1:]
+    except flags.Error as error:
+        raise settings.SettingsError(f"{error}") from error
+    if rest:
+        raise settings.SettingsError(
+            f"expected flags only (--name=value). Received: {' '.join(rest)}."
+        )
+    return from_flags(flag_values), flag_values
+
+
+def from_flags(flag_values: flags.FlagValues) -> ExperimentConfig:
+    """The checked settings behind parsed flags; raises SettingsError (see `parse`)."""
+    chosen = flag_values["method"].value
+    if chosen not in methods.names():
+        raise settings.SettingsError(
+            f"method: expected one of {', '.join(methods.names())}. Received: {chosen!r}."
+        )
+    _refuse_flags_of_other_methods(chosen, flag_values)
+    parts = {}
+    for field in dataclasses.fields(ExperimentConfig):
+        owner, prefix = _section(field, chosen)
+        parts[field.name] = settings_from_flags(owner, flag_values, prefix)
+    return ExperimentConfig(**parts)
+
+
+def to_flagfile(config: ExperimentConfig) -> str:
+    """All resolved flags, one a line: `--flagfile` of this text gives the same settings."""
+    return "".join(f"{line}\n" for line in _lines(config).values())
+
+
+def read_flagfile(path: str) -> ExperimentConfig:
+    """The settings in a flagfile, such as a run's `flags.cfg`."""
+    return parse([f"--flagfile={path}"])[0]
+
+
+def read_run(run: RunDirectory) -> ExperimentConfig:
+    """The settings of a run; raises SettingsError where the directory holds none."""
+    if not run.flags.is_file():
+        raise settings.SettingsError(
+            f"--run_dir={run.path}: expected the directory of a run. Received: no flags.cfg in it."
+        )
+    return read_flagfile(str(run.flags))
+
+
+def _owners(method_names: Iterable[str]) -> List[Tuple[type, str]]:
+    """Every settings class with the prefix of its flags."""
+    fields = dataclasses.fields(ExperimentConfig)
+    common = [_section(field, "") for field in fields if field.name != "method"]
+    return common + [(methods.get(name).Config, f"{name}_") for name in method_names]
+
+
+def _section(field: dataclasses.Field, method: str) -> Tuple[type, str]:
+    """The settings class of one part of ExperimentConfig and the prefix of its flags."""
+    if field.name == "method":
+        return methods.get(method).Config, f"{method}_"
+    return field.type, ""
+
+
+def _help(field: dataclasses.Field) -> str:
+    """Help text with the range behind it."""
+    allowed = settings.describe_range(field)
+    return field.metadata["help"] + (f" ({allowed})" if allowed else "")
+
+
+def _refuse_flags_of_other_methods(chosen: str, flag_values: flags.FlagValues) -> None:
+    """A flag that would have no effect is an error, not a surprise."""
+    for name in methods.names():
+        for field in dataclasses.fields(methods.get(name).Config):
+            flag = f"{name}_{field.name}"
+            if name != chosen and flag_values[flag].present:
+                raise settings.SettingsError(
+                    f"--{flag} belongs to method {name}, expected flags of the chosen method. "
+                    f"Received: --method={chosen}. Remedy: drop the flag, or --method={name}."
+                )
+
+
+def _lines(config: ExperimentConfig) -> Dict[str, str]:
+    """Flag name -> its line in a flagfile; None, which means unset, has no line."""
+    lines = {}
+    for part in dataclasses.fields(config):
+        value = getattr(config, part.name)
+        prefix = f"{config.training.method}_" if part.name == "method" else ""
+        for field in dataclasses.fields(value):
+            entry = getattr(value, field.name)
+            name = f"--{prefix}{field.name}"
+            if isinstance(entry, bool):
+                lines[name] = name if entry else f"--no{name[2:]}"
+            elif entry is not None:
+                lines[name] = f"{name}={entry}"
+    return lines

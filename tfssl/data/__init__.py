@@ -1,0 +1,32 @@
+"""Where records come from, and how they become batches of views."""
+
+from tfssl.data.class_lists import IMAGENET100, read_class_list
+from tfssl.data.image_bytes import as_jpeg_or_png, decode_rgb
+from tfssl.data.pipeline import (
+    distribute,
+    epoch_order,
+    evaluation_batches,
+    steps_per_epoch,
+    training_batches,
+)
+from tfssl.data.settings import DataConfig
+from tfssl.data.source import PixelSource, Source, open_source
+from tfssl.data.splits import open_splits, thin
+
+__all__ = [
+    "IMAGENET100",
+    "DataConfig",
+    "PixelSource",
+    "Source",
+    "as_jpeg_or_png",
+    "decode_rgb",
+    "distribute",
+    "epoch_order",
+    "evaluation_batches",
+    "open_source",
+    "open_splits",
+    "read_class_list",
+    "steps_per_epoch",
+    "thin",
+    "training_batches",
+]

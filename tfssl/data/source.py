@@ -1,0 +1,140 @@
+"""What a source of records is, and how one is opened by name."""
+
+from typing import Callable, Optional, Sequence, Union
+
+import numpy as np
+import tensorflow as tf
+
+from tfssl.data.settings import DataConfig
+
+Labels = Union[None, np.ndarray, Callable[[], Optional[np.ndarray]]]
+
+
+class Source:
+    """A numbered set of images.
+
+    A record's index is its place in the source, 0 to `num_records - 1`, and never changes: memory
+    banks have one row a record. Records that cannot be read keep their index and are left out of
+    `drawable`.
+
+    Attributes:
+        name: what the source is called in logs and results.
+        num_records: N, the number of records, drawable or not.
+        drawable: `[M]` int64, ascending, the indices that may be drawn.
+        class_names: names in the order of the label values, or None.
+        image_shape: `(height, width, 3)` when every record has that size, else None.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        num_records: int,
+        *,
+        drawable: Optional[np.ndarray] = None,
+        labels: Labels = None,
+        class_names: Optional[Sequence[str]] = None,
+        image_shape: Optional[tuple[int, int, int]] = None,
+    ):
+        """Describes the records.
+
+        Args:
+            name: name for logs.
+            num_records: N >= 1.
+            drawable: `[M]` integer, or None for all.
+            labels: `[N]` integer, None, or a function that reads them when they are first asked
+                for (reading every record of a large dataset takes minutes).
+            class_names: names in the order of the label values.
+            image_shape: `(height, width, 3)`, or None where sizes differ.
+
+        Raises:
+            ValueError: nothing to draw, or shapes that do not fit.
+        """
+        drawable = np.arange(num_records) if drawable is None else np.asarray(drawable)
+        if not drawable.size:
+            raise ValueError(f"expected at least one image in {name}. Received: none.")
+        self.name = name
+        self.num_records = int(num_records)
+        self.drawable = drawable.astype(np.int64)
+        self.class_names = None if class_names is None else tuple(class_names)
+        self.image_shape = image_shape
+        self._labels = labels
+
+    @property
+    def labels(self) -> Optional[np.ndarray]:
+        """`[N]` int64 class numbers, or None where the records have none."""
+        if callable(self._labels):
+            self._labels = self._labels()
+        if self._labels is not None:
+            self._labels = np.asarray(self._labels, np.int64)
+            if self._labels.shape != (self.num_records,):
+                raise ValueError(
+                    f"expected one label a record of {self.name}. Received: "
+                    f"labels.shape={self._labels.shape}, num_records={self.num_records}."
+                )
+        return self._labels
+
+    def load(self, index: tf.Tensor) -> tf.Tensor:
+        """Reads one record, in eager or graph code.
+
+        Args:
+            index: scalar int64, a drawable index.
+
+        Returns:
+            A scalar string with an encoded JPEG or PNG, or `[height, width, 3]` uint8 pixels.
+        """
+        raise NotImplementedError(f"{type(self).__name__}.load")
+
+
+class PixelSource(Source):
+    """Records of one size held in memory as pixels; whole batches are one gather."""
+
+    def __init__(self, name: str, pixels: Union[np.ndarray, tf.Tensor], **properties):
+        """Holds the pixels.
+
+        Args:
+            name: name for logs.
+            pixels: `[N, height, width, 3]` uint8.
+            **properties: `drawable`, `labels` and `class_names` of `Source`.
+        """
+        # Outside any graph and on the host: tf.data captures the tensor instead of copying it.
+        with tf.init_scope(), tf.device("CPU:0"):
+            self._pixels = tf.convert_to_tensor(pixels, tf.uint8)
+        shape = tuple(self._pixels.shape)
+        super().__init__(name, shape[0], image_shape=shape[1:], **properties)
+
+    def load(self, index: tf.Tensor) -> tf.Tensor:
+        """`[height, width, 3]` uint8 pixels of one record."""
+        return tf.gather(self._pixels, index)
+
+    def load_batch(self, indices: tf.Tensor) -> tf.Tensor:
+        """`[batch, height, width, 3]` uint8 pixels of the records `indices` `[batch]` int64."""
+        return tf.gather(self._pixels, indices)
+
+
+def open_source(config: DataConfig, split: str) -> Source:
+    """Opens one split of the configured dataset.
+
+    Args:
+        config: the data settings.
+        split: usually `config.train_split` or `config.test_split`.
+
+    Returns:
+        The source, ready to be read.
+
+    Raises:
+        SettingsError: the dataset, the split or the class list does not exist or does not fit; one
+            sentence that says what was looked for.
+    """
+    prefix, _, rest = config.dataset.partition(":")
+    # Imported on use: scikit-learn and tensorflow-datasets each take a second to import.
+    if prefix == "digits":
+        from tfssl.data import digits
+
+        return digits.open_digits(config, split)
+    if prefix == "tfds":
+        from tfssl.data import tfds_source
+
+        return tfds_source.open_tfds(config, split, name=rest)
+    from tfssl.data import folder
+
+    return folder.open_folder(config, split, path=rest)

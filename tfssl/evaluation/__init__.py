@@ -1,0 +1,24 @@
+"""Evaluation protocols on arrays, or on a `features(images)` callable.
+
+Each protocol returns a plain dictionary with its settings inside, ready for JSON.
+"""
+
+from tfssl.evaluation.average_precision import average_precision
+from tfssl.evaluation.features import Features, extract, raw_pixels
+from tfssl.evaluation.knn import knn
+from tfssl.evaluation.linear import LEARNING_RATE_GRID, linear
+from tfssl.evaluation.linear_augmented import linear_augmented
+from tfssl.evaluation.settings import PROTOCOLS, EvaluationConfig
+
+__all__ = [
+    "LEARNING_RATE_GRID",
+    "PROTOCOLS",
+    "EvaluationConfig",
+    "Features",
+    "average_precision",
+    "extract",
+    "knn",
+    "linear",
+    "linear_augmented",
+    "raw_pixels",
+]

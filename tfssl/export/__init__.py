@@ -1,0 +1,5 @@
+"""Handing a trained backbone over to people who do not have this library."""
+
+from tfssl.export.saved_model import export_saved_model
+
+__all__ = ["export_saved_model"]

@@ -1,0 +1,202 @@
+"""The order of one optimisation step, which every method shares.
+
+    before_forward -> compute (forward, loss) -> gradients -> optimizer -> after_step -> step + 1
+
+A method subclasses `Method`, builds its networks in `__init__` and writes `compute`. It never
+sees the optimizer, the data source or the run directory.
+"""
+
+import dataclasses
+from typing import Any, Callable, ClassVar, Dict, List, Optional, Tuple
+
+import tensorflow as tf
+
+from tfssl.methods._train_function import train_function
+from tfssl.settings import Settings
+
+Batch = Dict[str, Any]
+Logs = Dict[str, tf.Tensor]
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """The sizes of a run, which schedules, banks and queues are made for.
+
+    Attributes:
+        batch_size: rows of a global batch, over all replicas and micro-batches.
+        steps_per_epoch: optimizer steps in an epoch.
+        total_steps: optimizer steps in the run.
+        num_records: N; record indices are 0..N-1.
+    """
+
+    batch_size: int
+    steps_per_epoch: int
+    total_steps: int
+    num_records: int
+
+
+class Method(tf.keras.Model):
+    """A self-supervised method: a Keras model whose `train_step` is one optimisation step.
+
+    Subclasses set the class attributes, build all variables in `__init__`, and write `compute`.
+    `fit` works after `compile(optimizer=...)`; `tfssl.training` adds exact resume and reporting.
+
+    Attributes:
+        Config: the settings class; its fields are the flags `--<method>_*`.
+        statistics: names of the scalars that `compute` returns beside the loss.
+        min_views: the fewest views the method needs.
+        splits_batch: whether the loss may see a batch in parts (gradient accumulation); a text
+            says why not.
+        global_step: int64 scalar, optimizer steps done. Every schedule follows it.
+        first_nonfinite_step: int64 scalar, the first step with a NaN or Inf loss, else -1.
+    """
+
+    Config: ClassVar[type] = Settings
+    statistics: ClassVar[Tuple[str, ...]] = ()
+    min_views: ClassVar[int] = 2
+    splits_batch: ClassVar[Any] = True
+
+    def __init__(self, settings: Settings, plan: Plan):
+        super().__init__(name=type(self).__name__.lower())
+        self.settings = settings
+        self.plan = plan
+        self.global_step = _counter(0, "global_step")
+        self.first_nonfinite_step = _counter(-1, "first_nonfinite_step")
+        self._logs = {n: tf.keras.metrics.Mean(n) for n in ("loss", *self.statistics)}
+
+    # What a method says of itself.
+
+    @property
+    def chance_level(self) -> Optional[float]:
+        """The loss of a model that has learned nothing (nats), or None where it has no meaning."""
+        return None
+
+    @property
+    def evaluated_encoder(self) -> tf.keras.Model:
+        """The backbone that evaluation and export use: images -> `[batch, dim]` features."""
+        raise AttributeError(f"{type(self).__name__} must say which encoder is evaluated.")
+
+    @classmethod
+    def check_views(cls, settings: Settings, sizes: Tuple[int, ...]) -> None:
+        """Raises SettingsError where a view family does not fit; `sizes` are the views' sizes."""
+        del settings
+        if len(sizes) < cls.min_views:
+            raise ValueError(
+                f"method {cls.__name__}: expected a view family with at least {cls.min_views} "
+                f"views. Received: {len(sizes)}. Remedy: choose another --views."
+            )
+
+    # The parts of a step.
+
+    def before_forward(self) -> None:
+        """State that moves before the forward pass: a teacher of MIRA or MoCo."""
+
+    def compute(self, batch: Batch) -> Tuple[tf.Tensor, Logs]:
+        """The loss, a mean over this replica's rows, and a scalar for each name in `statistics`."""
+        raise AttributeError(f"{type(self).__name__} must write compute.")
+
+    def after_step(self) -> None:
+        """State that moves after the optimizer: a teacher of BYOL, a bank, a queue."""
+
+    def phase(self, step: int) -> str:
+        """The name of the training phase of a step; each phase is one traced function."""
+        del step
+        return "all"
+
+    def variables_in(self, phase: str) -> List[tf.Variable]:
+        """The variables which the optimizer updates in a phase."""
+        del phase
+        return self.trainable_variables
+
+    # The step itself.
+
+    def make_train_function(self, force: bool = False, parts: int = 1) -> Callable[[Any], Logs]:
+        """The function `iterator -> logs` of one step, for `fit` and for `tfssl.training`."""
+        if self.train_function is None or force:
+            self.train_function = train_function(self, parts)
+        return self.train_function
+
+    def train_step(self, batch: Batch) -> Logs:
+        """One whole optimisation step on one replica; returns the running means of the logs."""
+        self.micro_step(batch, phase=self.phase(0))
+        return {name: metric.result() for name, metric in self._logs.items()}
+
+    def micro_step(
+        self,
+        batch: Batch,
+        *,
+        phase: str,
+        sums: Optional[List[tf.Variable]] = None,
+        part: int = 0,
+        parts: int = 1,
+    ) -> None:
+        """Part `part` of an optimisation step whose batch comes in `parts` parts, on one replica.
+
+        Args:
+            batch: `{"views", "index", "label"?}`, this replica's rows of this part.
+            phase: see `phase`; chosen by the host, so the traced program has no branch on it.
+            sums: replica-local gradient sums in the order of `variables_in(phase)`, for parts > 1.
+            part, parts: Python integers.
+        """
+        if part == 0:
+            self.before_forward()
+        variables = self.variables_in(phase)
+        with tf.GradientTape() as tape:
+            loss, logs = self.compute(batch)
+            replicas = tf.distribute.get_strategy().num_replicas_in_sync
+            # The optimizer sums over replicas; the loss is a mean over the global batch.
+            objective = loss / (replicas * parts)
+            if self._scales_loss:
+                objective = self.optimizer.get_scaled_loss(objective)
+        self._watch(loss)
+        gradients = tape.gradient(objective, variables)
+        if parts > 1:
+            gradients = _add_up(gradients, sums, fresh=part == 0)
+        if part == parts - 1:
+            if self._scales_loss:
+                gradients = self.optimizer.get_unscaled_gradients(gradients)
+            self.optimizer.apply_gradients(zip(gradients, variables))
+            self.after_step()
+            self.global_step.assign_add(1)
+        self._log({"loss": loss, **logs})
+
+    @property
+    def metrics(self) -> List[tf.keras.metrics.Metric]:
+        """The running means of the loss and the statistics."""
+        return list(self._logs.values())
+
+    @property
+    def _scales_loss(self) -> bool:
+        return isinstance(self.optimizer, tf.keras.mixed_precision.LossScaleOptimizer)
+
+    def _watch(self, loss: tf.Tensor) -> None:
+        """Remembers the first step whose loss is NaN or Inf, without stopping the program."""
+        first = tf.logical_and(self.first_nonfinite_step < 0, ~tf.math.is_finite(loss))
+        self.first_nonfinite_step.assign(
+            tf.where(first, self.global_step, self.first_nonfinite_step)
+        )
+
+    def _log(self, values: Logs) -> None:
+        if set(values) != set(self._logs):
+            raise ValueError(f"compute: expected {sorted(self._logs)}. Received: {sorted(values)}.")
+        for name, value in values.items():
+            self._logs[name].update_state(value)
+
+
+def _counter(start: int, name: str) -> tf.Variable:
+    """An int64 scalar that every replica moves alike and that holds one value."""
+    return tf.Variable(
+        start,
+        dtype=tf.int64,
+        trainable=False,
+        name=name,
+        aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
+    )
+
+
+def _add_up(gradients: List, sums: List[tf.Variable], *, fresh: bool) -> List[tf.Tensor]:
+    """Adds dense gradients to their sums (`fresh` starts them anew) and returns the sums."""
+    for total, gradient in zip(sums, gradients):
+        gradient = tf.convert_to_tensor(gradient)
+        total.assign(gradient) if fresh else total.assign_add(gradient)
+    return [tf.convert_to_tensor(total) for total in sums]

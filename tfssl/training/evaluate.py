@@ -1,0 +1,107 @@
+"""A run's encoder under an evaluation protocol, beside its baselines where asked."""
+
+from typing import Callable, Dict, Iterator
+
+import tensorflow as tf
+
+from tfssl import data, evaluation, views
+from tfssl.evaluation import EvaluationConfig
+from tfssl.settings import SettingsError
+from tfssl.training.experiment import Experiment
+from tfssl.training.probes import Extractor, raw_pixels
+
+
+def evaluate(experiment: Experiment, settings: EvaluationConfig) -> Dict[str, Dict]:
+    """Judges the evaluated encoder; the two baselines too where `settings.baselines` says so.
+
+    Returns:
+        Contender -> the protocol's result with its settings.
+
+    Raises:
+        SettingsError: the data has no labels or no test split.
+    """
+    _check_labels(experiment)
+    judged = _contenders(experiment)
+    if not settings.baselines:
+        judged = {"trained": judged["trained"]}
+    if settings.augment:
+        return {name: _augmented(experiment, settings, f) for name, f in judged.items()}
+    extract = Extractor(experiment)
+    results = {}
+    for name, features in judged.items():
+        train = extract(features, experiment.train, settings.max_train_records)
+        test = extract(features, experiment.test)
+        arrays = (train.features, train.labels, test.features, test.labels)
+        center = settings.center or name == "raw pixels"
+        results[name] = _PROTOCOLS[settings.protocol](arrays, settings, center)
+    return results
+
+
+def _contenders(experiment: Experiment) -> Dict[str, Callable]:
+    """What a figure is printed beside: the encoder, the same one untrained, and raw pixels."""
+    tf.keras.utils.set_random_seed(experiment.config.training.seed)
+    return {
+        "trained": experiment.method.evaluated_encoder,
+        "untrained": experiment.build_encoder(),
+        "raw pixels": raw_pixels,
+    }
+
+
+def _knn(arrays, settings: EvaluationConfig, center: bool) -> Dict:
+    return evaluation.knn(*arrays, k=settings.k, temperature=settings.temperature, center=center)
+
+
+def _linear(arrays, settings: EvaluationConfig, center: bool) -> Dict:
+    del center  # A bias takes care of it.
+    return evaluation.linear(
+        *arrays,
+        learning_rates=settings.rates(),
+        epochs=settings.linear_epochs,
+        batch_size=settings.linear_batch_size,
+        standardize=settings.standardize,
+        seed=settings.evaluation_seed,
+    )
+
+
+_PROTOCOLS = {"knn": _knn, "linear": _linear}
+
+
+def _augmented(experiment: Experiment, settings: EvaluationConfig, features) -> Dict:
+    """The linear protocol with new crops and flips in every epoch, through the frozen encoder."""
+    train = experiment.train
+    if settings.max_train_records is not None:
+        train = data.thin(train, settings.max_train_records)
+    family = views.build_from(experiment.config.views, family="linear")
+    batch_size = min(settings.linear_batch_size, len(train.drawable))
+    steps = data.steps_per_epoch(train, batch_size)
+
+    def epoch(number: int) -> Iterator:
+        return data.training_batches(
+            train,
+            family,
+            batch_size=batch_size,
+            seed=settings.evaluation_seed,
+            start_step=number * steps,
+            epochs=number + 1,
+            with_labels=True,
+        )
+
+    test_family = views.build_from(experiment.config.views, family="eval")
+    return evaluation.linear_augmented(
+        features,
+        epoch,
+        data.evaluation_batches(experiment.test, test_family, batch_size=256),
+        num_classes=int(train.labels.max()) + 1,
+        learning_rate=settings.rates()[0],
+        epochs=settings.linear_epochs,
+        seed=settings.evaluation_seed,
+    )
+
+
+def _check_labels(experiment: Experiment) -> None:
+    for split, source in (("training", experiment.train), ("test", experiment.test)):
+        if source is None or source.labels is None:
+            missing = "no such split" if source is None else f"{source.name} without labels"
+            raise SettingsError(
+                f"evaluation: expected a {split} split with labels. Received: {missing}."
+            )

@@ -1,0 +1,182 @@
+"""From settings to everything a run consists of, checked before any work starts."""
+
+import dataclasses
+from typing import Callable, Dict, Optional, Tuple
+
+import tensorflow as tf
+
+from tfssl import data, methods, views
+from tfssl.settings import SettingsError
+from tfssl.training.checkpoints import Checkpoints
+from tfssl.training.follow_step import FollowStep
+from tfssl.training.optimizers import build_optimizer, learning_rate_at, peak_learning_rate
+from tfssl.training.run_directory import RunDirectory
+from tfssl.training.settings import ExperimentConfig
+from tfssl.training.strategy import check_batch, make_strategy
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+    """The parts of one run.
+
+    Attributes:
+        config: the settings behind the parts.
+        strategy: where the replicas are.
+        train, test: record sources; test is None where the data has no test split.
+        family: the view family of training.
+        plan: the sizes of the run.
+        method: the compiled method.
+        build_encoder: makes a fresh backbone of the run's kind.
+        learning_rate: learning rate of a step.
+    """
+
+    config: ExperimentConfig
+    strategy: tf.distribute.Strategy
+    train: data.Source
+    test: Optional[data.Source]
+    family: views.ViewFamily
+    plan: methods.Plan
+    method: methods.Method
+    build_encoder: Callable[[], tf.keras.Model]
+    learning_rate: Callable[[tf.Tensor], tf.Tensor]
+
+    def batches(self, start_step: int) -> tf.data.Dataset:
+        """Training batches from a step on, each replica's rows to each replica."""
+        return data.distribute(self.strategy, lambda context: self.own_batches(start_step, context))
+
+    def own_batches(
+        self, start_step: int, context: Optional[tf.distribute.InputContext] = None
+    ) -> tf.data.Dataset:
+        """Training batches from a step on, the same whenever the run was resumed.
+
+        Args:
+            start_step: optimizer steps done.
+            context: the part of each batch that one input pipeline reads; None for all of it.
+        """
+        run, plan = self.config.training, self.plan
+        return data.training_batches(
+            self.train,
+            self.family,
+            batch_size=plan.batch_size,
+            micro_batches=run.accumulation,
+            seed=run.seed,
+            start_step=start_step,
+            epochs=-(-plan.total_steps // plan.steps_per_epoch),
+            input_context=context,
+        )
+
+
+def prepare(config: ExperimentConfig) -> Experiment:
+    """Builds all parts of a run.
+
+    Raises:
+        SettingsError: settings that do not fit each other, the data or this machine.
+    """
+    run = config.training
+    method_class = methods.get(run.method)
+    _check_accumulation(method_class, run.accumulation)
+    _set_process_state(run)
+    strategy = make_strategy(run.strategy)
+    check_batch(run.batch_size // run.accumulation, strategy)
+    family = views.build_from(config.views)
+    method_class.check_views(config.method, family.sizes)
+    train, test = data.open_splits(config.data)
+    _check_labels(run, train, test)
+    plan = _plan(run, train)
+
+    def build_encoder() -> tf.keras.Model:
+        return config.backbone.build(image_size=min(family.sizes))
+
+    learning_rate = _learning_rate(config, plan)
+    with strategy.scope():
+        method = method_class(config.method, plan, build_encoder)
+        optimizer = build_optimizer(config.optimizer, FollowStep(method.global_step, learning_rate))
+        # All slots exist from the start, also those of a head that is frozen at first.
+        optimizer.build(method.trainable_variables)
+        if run.precision == "mixed_float16":
+            optimizer = tf.keras.mixed_precision.LossScaleOptimizer(optimizer)
+        method.compile(optimizer=optimizer, jit_compile=run.xla_step)
+    return Experiment(
+        config, strategy, train, test, family, plan, method, build_encoder, learning_rate
+    )
+
+
+def restore(config: ExperimentConfig, run: RunDirectory) -> Tuple[Experiment, int]:
+    """A run's parts as they were at its newest checkpoint, and that checkpoint's step.
+
+    Raises:
+        SettingsError: the run has no readable checkpoint.
+    """
+    experiment = prepare(config)
+    keep = config.training.keep_checkpoints
+    step = Checkpoints(experiment.method, run.checkpoints, keep=keep, chief=False).restore_latest()
+    if not step:
+        raise SettingsError(f"{run.path}: expected a run with a checkpoint. Received: none yet.")
+    return experiment, step
+
+
+def _set_process_state(run) -> None:
+    """Seeds, determinism and precision are settings of the whole process."""
+    if run.deterministic:
+        tf.config.experimental.enable_op_determinism()
+        # On a busy CPU several threads may add up partial sums in another order.
+        tf.config.threading.set_intra_op_parallelism_threads(1)
+    tf.keras.utils.set_random_seed(run.seed)
+    tf.keras.mixed_precision.set_global_policy(run.precision)
+
+
+def _check_accumulation(method_class, accumulation: int) -> None:
+    if accumulation > 1 and method_class.splits_batch is not True:
+        raise SettingsError(
+            f"--accumulation: expected 1 for method {method_class.__name__}, because "
+            f"{method_class.splits_batch}. Received: {accumulation}."
+        )
+
+
+def _check_labels(run, train: data.Source, test: Optional[data.Source]) -> None:
+    if run.online_knn and (train.labels is None or test is None or test.labels is None):
+        missing = "no test split" if test is None else "no labels"
+        raise SettingsError(
+            f"--online_knn={run.online_knn}: expected a training and a test split with labels. "
+            f"Received: {missing}. Remedy: drop the flag, or name splits with class sub-folders."
+        )
+
+
+def _plan(run, train: data.Source) -> methods.Plan:
+    steps_per_epoch = data.steps_per_epoch(train, run.batch_size)
+    total = run.epochs * steps_per_epoch
+    return methods.Plan(
+        batch_size=run.batch_size,
+        steps_per_epoch=steps_per_epoch,
+        total_steps=total if run.steps is None else run.steps,
+        num_records=train.num_records,
+    )
+
+
+def _learning_rate(config: ExperimentConfig, plan: methods.Plan) -> Callable:
+    def learning_rate(step):
+        return learning_rate_at(
+            step,
+            config.optimizer,
+            batch_size=plan.batch_size,
+            steps_per_epoch=plan.steps_per_epoch,
+            total_steps=plan.total_steps,
+        )
+
+    learning_rate(0)  # Impossible schedules are refused here, not at the first step.
+    return learning_rate
+
+
+def describe(experiment: Experiment) -> Dict[str, object]:
+    """The facts a person wants to see before a run starts."""
+    config, plan = experiment.config, experiment.plan
+    return {
+        "method": config.training.method,
+        "records": len(experiment.train.drawable),
+        "views": " ".join(map(str, experiment.family.sizes)),
+        "batch": plan.batch_size,
+        "steps": f"{plan.total_steps} ({plan.steps_per_epoch} an epoch)",
+        "peak learning rate": peak_learning_rate(config.optimizer, plan.batch_size),
+        "replicas": experiment.strategy.num_replicas_in_sync,
+        "weights": sum(int(tf.size(v)) for v in experiment.method.trainable_variables),
+    }

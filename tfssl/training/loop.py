@@ -1,0 +1,190 @@
+"""The training loop, from the first step or from where a killed run was, to the result."""
+
+import atexit
+import math
+import signal
+import tempfile
+from typing import Dict, List
+
+import tensorflow as tf
+from absl import logging
+
+from tfssl import plots
+from tfssl.training import finish, probes
+from tfssl.training.checkpoints import Checkpoints
+from tfssl.training.experiment import Experiment
+from tfssl.training.reports import MetricsFile, ProgressBar, Stopwatch, TensorBoardLog
+from tfssl.training.run_directory import RunDirectory
+from tfssl.training.strategy import is_chief
+
+
+class TrainingStopped(RuntimeError):
+    """Training cannot or must not go on; the message says where it stands."""
+
+
+def train(experiment: Experiment, run: RunDirectory) -> Dict:
+    """Trains to the end, or from the newest checkpoint to the end, and writes the result.
+
+    Args:
+        experiment: see `prepare`.
+        run: a claimed run directory.
+
+    Returns:
+        What `result.json` holds.
+
+    Raises:
+        TrainingStopped: the loss is NaN or Inf, or the process was asked to end; the newest
+            checkpoint is named.
+        OSError: a checkpoint could not be written.
+    """
+    config, method, plan = experiment.config.training, experiment.method, experiment.plan
+    chief = is_chief(experiment.strategy)
+    checkpoints = Checkpoints(method, run.checkpoints, keep=config.keep_checkpoints, chief=chief)
+    step = checkpoints.restore_latest()
+    if step:
+        logging.info("Continuing at step %d of %d.", step, plan.total_steps)
+    if not chief:
+        run = _scratch_copy(run)
+    report = _Report(experiment, run, step, visible=chief)
+    if step == 0:
+        _show_views(experiment, run, report)
+    iterator = iter(experiment.batches(step))
+    advance = method.make_train_function(force=True, parts=config.accumulation)
+    save_every = config.save_every or plan.steps_per_epoch
+    with _StopRequest() as stop, report:
+        while step < plan.total_steps:
+            logs = advance(iterator)
+            step += 1
+            report.advance()
+            last = step == plan.total_steps
+            if step % config.log_every == 0 or last:
+                _check_finite(method, logs, step, checkpoints)
+                report.row(step, logs)
+                method.reset_metrics()
+            if step % plan.steps_per_epoch == 0 or last:
+                report.epoch(step)
+            if step % save_every == 0 or last or stop:
+                _check_finite(method, logs, step, checkpoints)
+                checkpoints.save(step)
+            if stop and not last:
+                raise TrainingStopped(
+                    f"Asked to stop; saved at step {step} in {checkpoints.latest}."
+                )
+    result = finish.finish(experiment, run)
+    return result if chief else {}
+
+
+def _scratch_copy(run: RunDirectory) -> RunDirectory:
+    """A directory to throw away, for workers that do not own the run's.
+
+    They measure and export as the first worker does, because reading batch statistics is a
+    collective operation that waits for all of them.
+    """
+    scratch = tempfile.TemporaryDirectory()
+    atexit.register(scratch.cleanup)
+    copy = RunDirectory(scratch.name)
+    copy.claim(run.flags_text)
+    return copy
+
+
+class _Report:
+    """What is told of a run while it goes on."""
+
+    def __init__(self, experiment: Experiment, run: RunDirectory, step: int, *, visible: bool):
+        plan = experiment.plan
+        self._experiment = experiment
+        self._file = MetricsFile(run.metrics)
+        self._file.rewind(step)
+        self.board = TensorBoardLog(run.events)
+        self._watch = Stopwatch(run.timing, plan.batch_size)
+        self._watch.start(step)
+        self._bar = ProgressBar(
+            first=step,
+            last=plan.total_steps,
+            batch_size=plan.batch_size,
+            chance=experiment.method.chance_level,
+            visible=visible,
+        )
+        self._probes = probes.make_probes(experiment)
+        self._chance = probes.ChanceWatch(experiment.method.chance_level)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._bar.close()
+
+    def advance(self) -> None:
+        self._bar.advance()
+
+    def row(self, step: int, logs: Dict[str, tf.Tensor]) -> None:
+        """A row of running means since the last one."""
+        values = {name: float(value) for name, value in logs.items()}
+        values["lr"] = float(self._experiment.learning_rate(step - 1))
+        values["epoch"] = step / self._experiment.plan.steps_per_epoch
+        chance = self._experiment.method.chance_level
+        if chance is not None:
+            values["chance"] = chance
+        self._file.write(step, values)
+        speed = self._watch.lap(step)
+        self.board.write(step, {**values, "speed/images_per_second": speed})
+        self._bar.write(values, speed)
+        self._chance.see(step, values["loss"])
+
+    def epoch(self, step: int) -> None:
+        """What is measured on the encoder once an epoch."""
+        self._watch.pause()
+        epoch = math.ceil(step / self._experiment.plan.steps_per_epoch)
+        values: Dict[str, float] = {}
+        for probe in self._probes:
+            values.update(probe(epoch))
+        if values:
+            self._file.write(step, values)
+            self.board.write(step, values)
+        self._watch.go_on()
+
+
+class _StopRequest:
+    """True once the process got SIGTERM or SIGINT; the loop saves before it obeys."""
+
+    def __init__(self):
+        self._asked = False
+        self._before: List = []
+
+    def __bool__(self) -> bool:
+        return self._asked
+
+    def __enter__(self):
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self._before.append((number, signal.signal(number, self._ask)))
+        return self
+
+    def __exit__(self, *_):
+        for number, handler in self._before:
+            signal.signal(number, handler)
+
+    def _ask(self, number, frame) -> None:
+        del frame
+        logging.warning("Received signal %d: saving, then ending.", number)
+        self._asked = True
+
+
+def _check_finite(method, logs: Dict[str, tf.Tensor], step: int, checkpoints: Checkpoints) -> None:
+    """Raises TrainingStopped after a NaN or Inf loss."""
+    bad = int(method.first_nonfinite_step.numpy())
+    if bad >= 0 or not math.isfinite(float(logs["loss"])):
+        where = f"at step {bad}" if bad >= 0 else f"before step {step}"
+        raise TrainingStopped(
+            f"The loss is NaN or Inf {where}. Last good checkpoint: {checkpoints.latest}. "
+            "Levers: a lower --lr, a longer --warmup_epochs, --precision=float32."
+        )
+
+
+def _show_views(experiment: Experiment, run: RunDirectory, report: _Report) -> None:
+    """Saves the grid of the first batch's views, as the method sees them."""
+    batch = next(iter(experiment.own_batches(0)))
+    shown = [view.numpy() for view in batch["views"]]
+    grid = plots.view_grid(shown, mean=experiment.family.mean, std=experiment.family.std)
+    run.views.write_bytes(tf.io.encode_png(grid).numpy())
+    report.board.image("views", grid)
+    report.board.text("flags", run.flags_text)

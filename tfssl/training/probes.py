@@ -1,0 +1,125 @@
+"""What is measured on the encoder while it trains: spread, rank and neighbours of its features."""
+
+from typing import Callable, Dict, List, Optional
+
+import tensorflow as tf
+from absl import logging
+
+from tfssl import data, evaluation, ops, views
+from tfssl.training.experiment import Experiment
+
+Probe = Callable[[int], Dict[str, float]]
+
+# Steps in a row near the chance level before it is worth a warning, and how near (relative).
+_PATIENCE = 200
+_NEAR = 0.005
+
+
+def make_probes(experiment: Experiment) -> List[Probe]:
+    """The probes that the settings ask for; each maps an epoch number to named figures."""
+    run = experiment.config.training
+    probes: List[Probe] = [CollapseGauge(experiment)]
+    if run.online_knn:
+        probes.append(OnlineKNN(experiment, every=run.online_knn))
+    elif experiment.train.labels is None:
+        logging.info("No labels: kNN accuracy is not measured.")
+    return probes
+
+
+class Extractor:
+    """Features of records under the evaluation view, in the order of the source."""
+
+    def __init__(self, experiment: Experiment):
+        self._family = views.build_from(experiment.config.views, family="eval")
+        self._batch_size = min(256, experiment.plan.batch_size)
+
+    def __call__(
+        self, features: Callable, source: data.Source, limit: Optional[int] = None
+    ) -> evaluation.Features:
+        """Runs `features` over a source, or over `limit` records spread evenly over it."""
+        if limit is not None:
+            source = data.thin(source, limit)
+        batches = data.evaluation_batches(
+            source,
+            self._family,
+            batch_size=self._batch_size,
+            with_labels=source.labels is not None,
+        )
+        return evaluation.extract(features, batches)
+
+
+class CollapseGauge:
+    """Feature standard deviation and effective rank on a fixed set of training records.
+
+    Unit-length features in d dimensions that are spread evenly have a standard deviation of
+    1/sqrt(d); a collapsed encoder has 0. The effective rank falls to 1 with it.
+    """
+
+    def __init__(self, experiment: Experiment):
+        self._method = experiment.method
+        self._source = experiment.train
+        self._limit = experiment.config.training.gauge_records
+        self._extract = Extractor(experiment)
+
+    def __call__(self, epoch: int) -> Dict[str, float]:
+        """The gauges after an epoch."""
+        del epoch
+        features = self._extract(self._method.evaluated_encoder, self._source, self._limit).features
+        return {
+            "collapse/feature_std": float(ops.feature_std(features)),
+            "collapse/effective_rank": float(ops.effective_rank(features)),
+        }
+
+
+class OnlineKNN:
+    """kNN accuracy on the test split every few epochs."""
+
+    def __init__(self, experiment: Experiment, *, every: int):
+        self._experiment = experiment
+        self._every = every
+        self._extract = Extractor(experiment)
+
+    def __call__(self, epoch: int) -> Dict[str, float]:
+        """The accuracy (fraction) after an epoch that is due, else nothing."""
+        if epoch % self._every:
+            return {}
+        return {"eval/knn_top1": self._accuracy()}
+
+    def _accuracy(self) -> float:
+        encoder = self._experiment.method.evaluated_encoder
+        limit = self._experiment.config.training.knn_records
+        train = self._extract(encoder, self._experiment.train, limit)
+        test = self._extract(encoder, self._experiment.test)
+        return evaluation.knn(train.features, train.labels, test.features, test.labels)["top1"]
+
+
+class ChanceWatch:
+    """Warns, once, when the loss stays at the level of a model that has learned nothing."""
+
+    def __init__(self, chance: Optional[float]):
+        self._chance = chance
+        self._since: Optional[int] = None
+
+    def see(self, step: int, loss: float) -> None:
+        """Takes note of the mean loss at a step."""
+        if self._chance is None or abs(loss - self._chance) > _NEAR * self._chance:
+            self._since = None
+            return
+        self._since = step if self._since is None else self._since
+        if step - self._since >= _PATIENCE:
+            logging.warning(
+                "Loss %.4f has been at its chance level %.4f for %d steps: nothing is learned. "
+                "Levers: a lower teacher temperature, fewer prototypes, a longer frozen head, "
+                "another learning rate.",
+                loss,
+                self._chance,
+                step - self._since,
+            )
+            self._chance = None
+
+
+def raw_pixels(images: tf.Tensor) -> tf.Tensor:
+    """Pixels as features, images larger than 32 x 32 reduced to that: the baseline of kNN."""
+    if images.shape[1] > 32:
+        images = tf.image.resize(images, [32, 32], method="area")
+    return evaluation.raw_pixels(images)

@@ -1,0 +1,149 @@
+"""Where a run's numbers go: rows in a file, TensorBoard, a progress bar."""
+
+import json
+import math
+import pathlib
+import sys
+import time
+from typing import Any, Dict, List, Optional, Sequence
+
+import numpy as np
+import tensorflow as tf
+import tqdm
+
+from tfssl.training.run_directory import RunDirectory, write_whole
+
+Values = Dict[str, float]
+
+
+class MetricsFile:
+    """`metrics.jsonl`: a row a log or an epoch, with nothing in it that depends on the clock."""
+
+    def __init__(self, path: pathlib.Path):
+        self._path = path
+
+    def rewind(self, step: int) -> None:
+        """Drops the rows after a step: a resumed run writes them again."""
+        if self._path.is_file():
+            kept = [row for row in read_rows(self._path) if row["step"] <= step]
+            write_whole(self._path, "".join(json.dumps(row) + "\n" for row in kept))
+
+    def write(self, step: int, values: Values) -> None:
+        """Appends one row."""
+        with open(self._path, "a") as file:
+            file.write(json.dumps({"step": step, **values}) + "\n")
+
+
+class TensorBoardLog:
+    """Scalars, texts and images as TensorBoard event files."""
+
+    def __init__(self, path: pathlib.Path):
+        self._writer = tf.summary.create_file_writer(str(path))
+
+    def write(self, step: int, values: Values) -> None:
+        """Writes scalars; names with a slash keep their group, others go to `train/`."""
+        with self._writer.as_default(step=step):
+            for name, value in values.items():
+                tf.summary.scalar(name if "/" in name else f"train/{name}", value)
+        self._writer.flush()
+
+    def image(self, name: str, image: np.ndarray) -> None:
+        """Writes one `[height, width, 3]` uint8 image at step 0."""
+        with self._writer.as_default(step=0):
+            tf.summary.image(name, image[None])
+        self._writer.flush()
+
+    def text(self, name: str, text: str) -> None:
+        """Writes one text at step 0, as typed."""
+        with self._writer.as_default(step=0):
+            tf.summary.text(name, "\n".join(f"    {line}" for line in text.splitlines()))
+
+
+class ProgressBar:
+    """One line that moves: step, loss beside its chance level, learning rate, speed, time left."""
+
+    def __init__(
+        self, *, first: int, last: int, batch_size: int, chance: Optional[float], visible: bool
+    ):
+        self._bar = tqdm.tqdm(
+            total=last,
+            initial=first,
+            unit="step",
+            disable=not visible,
+            file=sys.stderr,
+            # A log file gets a line now and then instead of a bar that redraws itself.
+            mininterval=0.5 if sys.stderr.isatty() else 20.0,
+            dynamic_ncols=sys.stderr.isatty(),
+        )
+        self._batch_size = batch_size
+        self._chance = f" (chance {chance:.3f})" if chance is not None else ""
+
+    def advance(self) -> None:
+        """One step further."""
+        self._bar.update()
+
+    def write(self, values: Values, images_per_second: float) -> None:
+        """Renews the figures behind the bar."""
+        self._bar.set_postfix_str(
+            f"loss {values['loss']:.4f}{self._chance}, lr {values['lr']:.3g}, "
+            f"{images_per_second:.0f} images/s",
+            refresh=False,
+        )
+
+    def close(self) -> None:
+        """Leaves the bar as it stands."""
+        self._bar.close()
+
+
+class Stopwatch:
+    """Seconds and images per second between rows, kept in `timing.jsonl` across restarts."""
+
+    def __init__(self, path: pathlib.Path, batch_size: int):
+        self._file = MetricsFile(path)
+        self._batch_size = batch_size
+        self._start, self._step = time.perf_counter(), None
+
+    def start(self, step: int) -> None:
+        """Begins at a step; rows after it belong to work that is done again."""
+        self._file.rewind(step)
+        self._start, self._step = time.perf_counter(), step
+
+    def pause(self) -> None:
+        """Stops the clock for work that is not training, until `go_on`."""
+        self._start -= time.perf_counter()
+
+    def go_on(self) -> None:
+        """Ends a pause."""
+        self._start += time.perf_counter()
+
+    def lap(self, step: int) -> float:
+        """Ends a lap at a step; returns its images per second."""
+        seconds = time.perf_counter() - self._start
+        speed = (step - self._step) * self._batch_size / max(seconds, 1e-9)
+        self._file.write(step, {"seconds": seconds, "images_per_second": speed})
+        self._start, self._step = time.perf_counter(), step
+        return speed
+
+
+def read_rows(path: pathlib.Path) -> List[Dict[str, Any]]:
+    """The rows of a `.jsonl` file; a last line cut short by a kill is left out."""
+    rows = []
+    for line in path.read_text().splitlines():
+        try:
+            rows.append(json.loads(line))
+        except json.JSONDecodeError:
+            break
+    return rows
+
+
+def training_seconds(run: RunDirectory) -> float:
+    """Seconds spent in training steps over all sittings of a run."""
+    return (
+        math.fsum(row["seconds"] for row in read_rows(run.timing)) if run.timing.is_file() else 0.0
+    )
+
+
+def table(rows: Sequence[Sequence[str]]) -> str:
+    """Rows of text as left-aligned columns."""
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    return "\n".join("  ".join(c.ljust(w) for c, w in zip(row, widths)).rstrip() for row in rows)

@@ -1,0 +1,95 @@
+"""The run directory: who owns it, and the files that a run leaves in it."""
+
+import json
+import os
+import pathlib
+from typing import Any, Dict, List, Optional
+
+from tfssl.settings import SettingsError
+
+
+class RunDirectory:
+    """Paths of a run, claimed for one set of flags.
+
+    Attributes:
+        path: the directory itself.
+        flags_text: the resolved flags it was claimed for, one a line; None before.
+    """
+
+    def __init__(self, path: os.PathLike):
+        self.path = pathlib.Path(path)
+        self.flags_text: Optional[str] = None
+
+    flags = property(lambda self: self.path / "flags.cfg", doc="All resolved flags.")
+    metrics = property(lambda self: self.path / "metrics.jsonl", doc="A row each log and epoch.")
+    timing = property(lambda self: self.path / "timing.jsonl", doc="Seconds and speed of each row.")
+    result = property(
+        lambda self: self.path / "result.json", doc="Written when a run has finished."
+    )
+    checkpoints = property(lambda self: self.path / "checkpoints", doc="See `Checkpoints`.")
+    events = property(lambda self: self.path / "tensorboard", doc="TensorBoard's event files.")
+    backbone = property(lambda self: self.path / "backbone", doc="The exported SavedModel.")
+    views = property(lambda self: self.path / "views.png", doc="The grid of views at step 0.")
+
+    def claim(self, flags_text: str, *, write: bool = True) -> None:
+        """Writes the flags of a new run, or checks them against those of the run to continue.
+
+        Args:
+            flags_text: the resolved flags, one a line.
+            write: False for workers that do not own the directory.
+
+        Raises:
+            SettingsError: the directory belongs to a run with other flags, holds something else,
+                or cannot be written.
+        """
+        self.flags_text = flags_text
+        if self.flags.is_file():
+            changed = _difference(self.flags.read_text(), flags_text)
+            if changed:
+                raise SettingsError(
+                    f"--run_dir={self.path}: expected the flags this run was started with. "
+                    f"Received: {'; '.join(changed)}. Remedy: another --run_dir, or the same flags."
+                )
+            return
+        if self.path.is_dir() and any(self.path.iterdir()) and write:
+            raise SettingsError(
+                f"--run_dir={self.path}: expected a new or empty directory, or that of a run. "
+                "Received: a directory with other files."
+            )
+        if write:
+            try:
+                self.path.mkdir(parents=True, exist_ok=True)
+                write_whole(self.flags, flags_text)
+            except OSError as error:
+                raise SettingsError(
+                    f"--run_dir={self.path}: cannot be written ({error})."
+                ) from error
+
+    def finished(self) -> Optional[Dict[str, Any]]:
+        """The result of a finished run, else None."""
+        return json.loads(self.result.read_text()) if self.result.is_file() else None
+
+
+def write_whole(path: pathlib.Path, text: str) -> None:
+    """Writes a text file so that a reader sees the old text or the new one, nothing between."""
+    partial = path.with_name(path.name + ".tmp")
+    with open(partial, "w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(partial, path)
+
+
+def _difference(old: str, new: str) -> List[str]:
+    """`--name: old -> new` for each flag that differs between two flagfiles."""
+
+    def values(text: str) -> Dict[str, str]:
+        pairs = (line.partition("=") for line in text.splitlines() if line.startswith("--"))
+        return {name: value or "on" for name, _, value in pairs}
+
+    before, after = values(old), values(new)
+    return [
+        f"{name}: {before.get(name, 'unset')} -> {after.get(name, 'unset')}"
+        for name in sorted(before.keys() | after.keys())
+        if before.get(name) != after.get(name)
+    ]

@@ -1,0 +1,126 @@
+"""The recipes of all view families, as data. A new family is one more entry of `FAMILIES`."""
+
+import dataclasses
+from typing import Any, Mapping, Optional
+
+from tfssl.views.blur import GaussianBlur
+from tfssl.views.colour import ColorJitter, Grayscale, Solarize
+from tfssl.views.crop import CentreCrop, Crop, RandomResizedCrop
+from tfssl.views.flip import HorizontalFlip
+from tfssl.views.layer import ViewLayer
+from tfssl.views.normalize import CIFAR_MEAN, CIFAR_STD, IMAGENET_MEAN, IMAGENET_STD
+
+Step = tuple[type[ViewLayer], Mapping[str, Any]]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ViewRecipe:
+    """How one view is made: a crop, then layers in order. Normalisation is added at the end.
+
+    Attributes:
+        area: (smallest, largest) fraction of the image's area of a random resized crop; None for
+            the centre crop of evaluation.
+        interpolation: "bilinear" or "bicubic".
+        steps: (layer class, its arguments), in order of application.
+    """
+
+    area: Optional[tuple[float, float]]
+    interpolation: str = "bilinear"
+    steps: tuple[Step, ...] = ()
+
+    def crop(self, size: int, stream: int) -> Crop:
+        """The layer that crops to `size` pixels."""
+        arguments = {"interpolation": self.interpolation, "stream": stream}
+        if self.area is None:
+            return CentreCrop(size, **arguments)
+        return RandomResizedCrop(size, area=self.area, **arguments)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class FamilyRecipe:
+    """The views of a family.
+
+    Attributes:
+        views: recipes of the views of full size.
+        local: recipe of the small views, where the family has them.
+        local_crops: how many small views there are by default.
+        local_size: their default side in pixels.
+        mean, std: channel statistics, of images in [0, 1].
+    """
+
+    views: tuple[ViewRecipe, ...]
+    local: Optional[ViewRecipe] = None
+    local_crops: int = 0
+    local_size: int = 96
+    mean: tuple[float, ...] = IMAGENET_MEAN
+    std: tuple[float, ...] = IMAGENET_STD
+
+
+def _jitter(brightness: float, contrast: float, saturation: float, hue: float) -> Step:
+    strengths = {
+        "brightness": brightness,
+        "contrast": contrast,
+        "saturation": saturation,
+        "hue": hue,
+    }
+    return ColorJitter, {"probability": 0.8, **strengths}
+
+
+def _blur(probability: float) -> Step:
+    return GaussianBlur, {"probability": probability, "sigma": (0.1, 2.0)}
+
+
+_GREY: Step = (Grayscale, {"probability": 0.2})
+_SOLARIZE: Step = (Solarize, {"probability": 0.2, "threshold": 128})
+_FLIP: Step = (HorizontalFlip, {"probability": 0.5})
+
+# BYOL's two views, Grill et al. 2020, arXiv 2006.07733, Table 6: always blurred, or rarely blurred
+# and sometimes solarised. MIRA's code uses the same with its own crops.
+_BYOL = (
+    (_jitter(0.4, 0.4, 0.2, 0.1), _GREY, _blur(1.0), _FLIP),
+    (_jitter(0.4, 0.4, 0.2, 0.1), _GREY, _blur(0.1), _SOLARIZE, _FLIP),
+)
+_BYOL_LOCAL = (_jitter(0.4, 0.4, 0.2, 0.1), _GREY, _blur(0.5), _FLIP)
+# SimCLR, Chen et al. 2020, arXiv 2002.05709, Appendix A, strength 1.
+_SIMCLR = ViewRecipe(
+    (0.08, 1.0), "bilinear", (_FLIP, _jitter(0.8, 0.8, 0.8, 0.2), _GREY, _blur(0.5))
+)
+# MoCo v2, Chen et al. 2020, arXiv 2003.04297, Section 3.
+_MOCO = ViewRecipe((0.2, 1.0), "bilinear", (_jitter(0.4, 0.4, 0.4, 0.1), _GREY, _blur(0.5), _FLIP))
+_DIGITS = (
+    _jitter(0.8, 0.8, 0.8, 0.2),
+    (Grayscale, {"probability": 0.5}),
+    (Solarize, {"probability": 0.3, "threshold": 128}),
+)
+_CIFAR = (_jitter(0.4, 0.4, 0.2, 0.1), _GREY)
+
+FAMILIES: dict[str, FamilyRecipe] = {
+    # MIRA, Lee et al. 2022, arXiv 2211.02284, with the crops of the authors' code.
+    "mira": FamilyRecipe(
+        views=tuple(ViewRecipe((0.14, 1.0), "bicubic", steps) for steps in _BYOL),
+        local=ViewRecipe((0.05, 0.14), "bicubic", _BYOL_LOCAL),
+    ),
+    "simclr": FamilyRecipe(views=(_SIMCLR, _SIMCLR)),
+    "mocov2": FamilyRecipe(views=(_MOCO, _MOCO)),
+    "byol": FamilyRecipe(views=tuple(ViewRecipe((0.08, 1.0), "bicubic", steps) for steps in _BYOL)),
+    # MIRA's code for CIFAR-10 and CIFAR-100: no blur, solarisation on the second view only.
+    "cifar": FamilyRecipe(
+        views=(
+            ViewRecipe((0.2, 1.0), "bilinear", (*_CIFAR, _FLIP)),
+            ViewRecipe((0.2, 1.0), "bilinear", (*_CIFAR, _SOLARIZE, _FLIP)),
+        ),
+        mean=CIFAR_MEAN,
+        std=CIFAR_STD,
+    ),
+    # The embedded digits: written characters are not flipped, a crop keeps most of one, and
+    # strong colour changes leave the shape as what two views share.
+    "digits": FamilyRecipe(
+        views=(ViewRecipe((0.4, 1.0), "bilinear", _DIGITS),) * 2,
+        mean=CIFAR_MEAN,
+        std=CIFAR_STD,
+    ),
+    # Training of classifiers on frozen features, as in torchvision's reference.
+    "linear": FamilyRecipe(views=(ViewRecipe((0.08, 1.0), "bilinear", (_FLIP,)),)),
+    # Evaluation; bicubic as in the kNN protocol of DINO, Caron et al. 2021, arXiv 2104.14294.
+    "eval": FamilyRecipe(views=(ViewRecipe(None, "bicubic"),)),
+}

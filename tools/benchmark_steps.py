@@ -1,0 +1,84 @@
+"""Times a training step, and how much of it is not the backbone's forward and backward passes."""
+
+import statistics
+import time
+from typing import Any, Dict, List
+
+import tfssl  # noqa: F401  (first, it selects Keras 2)
+
+# isort: split
+import tensorflow as tf
+
+from tfssl import config, methods, training, views
+
+_REPEATS = 7
+
+
+def rows(flagfile: str) -> List[Dict[str, Any]]:
+    """Times one step of a config on random views.
+
+    Args:
+        flagfile: the config; its data are not read.
+
+    Returns:
+        Rows `{"name", "value", "unit", "ratio", "note"}`: milliseconds of the whole step and of
+        the backbone's passes alone, taking turns; the ratio is to the whole step.
+    """
+    wanted = config.read_flagfile(flagfile)
+    run = wanted.training
+    sizes = views.build_from(wanted.views).sizes
+    plan = methods.Plan(run.batch_size, steps_per_epoch=100, total_steps=1000, num_records=10**5)
+
+    def build_encoder() -> tf.keras.Model:
+        return wanted.backbone.build(image_size=min(sizes))
+
+    method = methods.get(run.method)(wanted.method, plan, build_encoder)
+    method.compile(optimizer=training.SGD(0.1))
+    method.optimizer.build(method.trainable_variables)
+    batch = {
+        "views": tuple(tf.random.normal([run.batch_size, size, size, 3]) for size in sizes),
+        "index": tf.range(run.batch_size, dtype=tf.int64),
+    }
+    advance = method.make_train_function()
+    whole, passes = _medians(
+        lambda: advance(iter([batch])), _backbone_passes(build_encoder(), batch["views"])
+    )
+    note = f"{run.method}, batch {run.batch_size}, views {sizes}"
+    outside = 1 - passes / whole
+    return [
+        {"name": "training step", "value": whole, "unit": "ms", "ratio": 1.0, "note": note},
+        {
+            "name": "backbone's passes alone",
+            "value": passes,
+            "unit": "ms",
+            "ratio": passes / whole,
+            "note": f"{100 * outside:.0f} % of the step is outside",
+        },
+    ]
+
+
+def _backbone_passes(encoder: tf.keras.Model, images):
+    """Forward and backward of all views, and the teacher's forward of the two global ones."""
+
+    @tf.function(autograph=False)
+    def passes():
+        with tf.GradientTape() as tape:
+            total = tf.add_n([tf.reduce_sum(encoder(view, training=True)) for view in images])
+        gradients = tape.gradient(total, encoder.trainable_variables)
+        teacher = tf.add_n([tf.reduce_sum(encoder(view, training=True)) for view in images[:2]])
+        return tf.add_n([tf.reduce_sum(g) for g in gradients]) + teacher
+
+    return passes
+
+
+def _medians(*candidates) -> List[float]:
+    """Median milliseconds of each, taking turns, after two rounds to warm up."""
+    times: List[List[float]] = [[] for _ in candidates]
+    for turn in range(_REPEATS + 2):
+        for own, run in zip(times, candidates):
+            begin = time.perf_counter()
+            run()
+            tf.test.experimental.sync_devices()
+            if turn > 1:
+                own.append(1e3 * (time.perf_counter() - begin))
+    return [statistics.median(own) for own in times]

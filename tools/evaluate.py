@@ -1,0 +1,45 @@
+"""Judges a run's backbone: python tools/evaluate.py --run_dir=runs/digits --protocol=linear
+
+Features come from the frozen encoder of the run's newest checkpoint. The result, with every
+setting, goes to <run_dir>/evaluation/<protocol>.json.
+"""
+
+import functools
+import json
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
+
+from absl import app, flags
+from command_line import parse, refuse
+
+from tfssl import config, training
+from tfssl.evaluation import EvaluationConfig
+
+_RUN_DIR = flags.DEFINE_string("run_dir", None, "The run.")
+
+
+def main(_) -> int:
+    """Evaluates, prints and writes the result; returns the exit code."""
+    run = training.RunDirectory(_RUN_DIR.value)
+    try:
+        settings = config.settings_from_flags(EvaluationConfig, flags.FLAGS)
+        experiment, step = training.restore(config.read_run(run), run)
+        results = training.evaluate(experiment, settings)
+    except (ValueError, OSError) as error:
+        return refuse(error)
+    name = f"{settings.protocol}{'_augmented' if settings.augment else ''}"
+    path = run.path / "evaluation" / f"{name}.json"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps({"step": step, "results": results}, indent=2) + "\n")
+    for contender, result in results.items():
+        print(
+            f"{contender}: top-1 {100 * result['top1']:.2f} %, top-5 {100 * result['top5']:.2f} %"
+        )
+    print(f"{settings.protocol} after step {step}: {path}")
+    return 0
+
+
+if __name__ == "__main__":
+    config.define_settings(EvaluationConfig)
+    app.run(main, flags_parser=functools.partial(parse, required=["run_dir"]))

@@ -1,0 +1,33 @@
+"""Hands a run's backbone over: python tools/export.py --run_dir=runs/digits --output=backbone
+
+Writes a SavedModel from the run's newest checkpoint, whether the run has finished or not.
+"""
+
+import functools
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
+
+from absl import app, flags
+from command_line import parse, refuse
+
+from tfssl import config, training
+
+_RUN_DIR = flags.DEFINE_string("run_dir", None, "The run.")
+_OUTPUT = flags.DEFINE_string("output", None, "Where the SavedModel goes; a new folder.")
+
+
+def main(_) -> int:
+    """Restores the run and exports its evaluated encoder; returns the exit code."""
+    run = training.RunDirectory(_RUN_DIR.value)
+    try:
+        experiment, step = training.restore(config.read_run(run), run)
+        training.export_backbone(experiment, _OUTPUT.value)
+    except (ValueError, OSError) as error:
+        return refuse(error)
+    print(f"{_OUTPUT.value}: the backbone after step {step}")
+    return 0
+
+
+if __name__ == "__main__":
+    app.run(main, flags_parser=functools.partial(parse, required=["run_dir", "output"]))
