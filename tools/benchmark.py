@@ -5,9 +5,10 @@ than times: they hold on a machine that does other work.
 """
 
 import functools
-import os
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+import environment  # noqa: F401  (first, before TensorFlow)
+
+# isort: split
 
 import benchmark_kernels
 import benchmark_steps

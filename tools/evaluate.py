@@ -6,9 +6,10 @@ setting, goes to <run_dir>/evaluation/<protocol>.json.
 
 import functools
 import json
-import os
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
+import environment  # noqa: F401  (first, before TensorFlow)
+
+# isort: split
 
 from absl import app, flags
 from command_line import parse, refuse

@@ -4,9 +4,10 @@ Writes a SavedModel from the run's newest checkpoint, whether the run has finish
 """
 
 import functools
-import os
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
+import environment  # noqa: F401  (first, before TensorFlow)
+
+# isort: split
 
 from absl import app, flags
 from command_line import parse, refuse

@@ -4,9 +4,10 @@ The same command continues a run that was killed. A finished run says so and doe
 """
 
 import functools
-import os
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
+import environment  # noqa: F401  (first, before TensorFlow)
+
+# isort: split
 
 from absl import app, flags, logging
 from command_line import parse, refuse

@@ -119,8 +119,9 @@ def _set_process_state(run) -> None:
     """Seeds, determinism and precision are settings of the whole process."""
     if run.deterministic:
         tf.config.experimental.enable_op_determinism()
-        # On a busy CPU several threads may add up partial sums in another order.
+        # On a busy CPU several threads may add up partial sums, or do operations, in another order.
         tf.config.threading.set_intra_op_parallelism_threads(1)
+        tf.config.threading.set_inter_op_parallelism_threads(1)
     tf.keras.utils.set_random_seed(run.seed)
     tf.keras.mixed_precision.set_global_policy(run.precision)
 
