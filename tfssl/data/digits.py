@@ -28,8 +28,6 @@ TEST_DIGITS = 0.2  # Fraction of each class's digits that only test canvases sho
 DIGIT_SIZE = (15.0, 21.0)  # Height of the digit's 8x8 box, which its ink nearly fills.
 DIGIT_ASPECT = (0.85, 1.15)  # Width over height, relative to the original.
 DIGIT_CONTRAST = (0.40, 0.60)  # Luma between the digit and the mean background, either sign.
-LIGHT_FRACTION = 0.5
-LUMA_SPREAD = 1.0
 DIGIT_SATURATION = 0.5  # Colour jitter and grey views take colours away, so they may be strong.
 INK_RANGE = (0.30, 0.70)  # Ink below the first is transparent, above the second opaque.
 # The background: clouds look alike in every image, so they are no cue to recognise one by.
@@ -130,11 +128,11 @@ def _draw(draws: np.ndarray, images: np.ndarray, chosen: np.ndarray) -> np.ndarr
     """Composes canvases from uniform draws `[n, _NUM_DRAWS]`, back to front."""
     draw = iter(draws.T)
     # The digit's polarity and contrast come first: the background leaves room for them in [0, 1].
-    light = next(draw) < LIGHT_FRACTION
+    light = next(draw) < 0.5
     contrast = _between(draw, *DIGIT_CONTRAST)
     margin = BACKGROUND_MARGIN
     room = 1.0 - contrast - 2.0 * margin
-    luma = margin + (0.5 + LUMA_SPREAD * (next(draw) - 0.5)) * room + np.where(light, 0.0, contrast)
+    luma = margin + next(draw) * room + np.where(light, 0.0, contrast)
     digit_luma = luma + np.where(light, contrast, -contrast)
     canvas = _background(draw, luma)
     for _ in range(NUM_STROKES):
