@@ -8,9 +8,13 @@ from PIL import Image
 GREY = np.array([0.299, 0.587, 0.114])
 
 
-def picture(height: int = 60, width: int = 80, detail: int = 8) -> np.ndarray:
-    """A smooth random photograph-like image, uint8 `[height, width, 3]`, with all colours."""
-    coarse = np.random.default_rng().integers(0, 256, (detail, detail, 3), dtype=np.uint8)
+def picture(height: int = 60, width: int = 80, detail: int = 8, margin: int = 0) -> np.ndarray:
+    """A smooth random photograph-like image, uint8 `[height, width, 3]`, with all colours.
+
+    `margin` keeps its colours about that far from 0 and 255.
+    """
+    shape = (detail, detail, 3)
+    coarse = np.random.default_rng().integers(margin, 256 - margin, shape, dtype=np.uint8)
     return np.asarray(Image.fromarray(coarse).resize((width, height), Image.BICUBIC))
 
 

@@ -24,19 +24,19 @@ def resize(image, place, size, interpolation):
 @pytest.mark.parametrize("size", [1, 7, 32, 100])
 @pytest.mark.parametrize("shape", [(90, 130), (33, 31), (400, 20), (3, 200), (1, 1), (2, 1)])
 def test_whole_image_equals_pillow(shape, size, interpolation):
-    image = pictures.picture(*shape)
+    # Pillow clips between its passes, so nothing may overshoot; there it also rounds.
+    image = pictures.picture(*shape, margin=64)
     pillow = Image.fromarray(image).resize((size, size), PILLOW[interpolation])
     result = resize(image, window((0, 0), shape, size), size, interpolation)
     assert result.shape == (size, size, 3) and result.dtype == np.float32
-    # Pillow rounds between its passes.
-    assert np.abs(result * 255 - np.asarray(pillow)).max() <= 2.1
+    assert np.abs(result * 255 - np.asarray(pillow)).max() <= 1.5
     assert result.min() >= 0 and result.max() <= 1 + 1e-6
 
 
 @pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
 def test_windows_equal_pillow_and_never_see_outside(interpolation):
     rng = np.random.default_rng()
-    image = pictures.picture(70, 90)
+    image = pictures.picture(70, 90, margin=64)
     for _ in range(10):
         height, width = rng.integers(1, 71), rng.integers(1, 91)
         top, left = rng.integers(0, 71 - height), rng.integers(0, 91 - width)
@@ -44,7 +44,7 @@ def test_windows_equal_pillow_and_never_see_outside(interpolation):
         pillow = np.asarray(part.resize((24, 24), PILLOW[interpolation]))
         place = window((top, left), (height, width), 24)
         result = resize(image, place, 24, interpolation)
-        assert np.abs(result * 255 - pillow).max() <= 2.1
+        assert np.abs(result * 255 - pillow).max() <= 1.5
         outside = np.array(image)
         mask = np.ones(image.shape[:2], bool)
         mask[top : top + height, left : left + width] = False
