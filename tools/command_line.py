@@ -24,5 +24,9 @@ def parse(arguments: List[str], required: List[str]) -> List[str]:
             if not flags.FLAGS[name].value:
                 raise flags.Error(f"--{name}: expected a value. Received: none.")
         return rest
+    except flags.UnrecognizedFlagError as error:
+        sys.exit(
+            refuse(flags.Error(f"expected known flags (--help lists them). Received: {error}"))
+        )
     except flags.Error as error:
         sys.exit(refuse(error))

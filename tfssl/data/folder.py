@@ -90,7 +90,10 @@ def open_folder(config: DataConfig, split: str, *, path: str) -> FolderSource:
         paths = [file for name in classes for file in _list_files(root, name)]
         paths.sort(key=os.fsencode)
     if not paths:
-        raise SettingsError(f"expected images in {root}. Received: no file at all.")
+        raise SettingsError(
+            f"dataset: expected images in {root}. Received: no file at all. Remedy: name a folder "
+            "with JPEG, PNG, BMP or GIF files, --dataset=folder:<path>."
+        )
     bad_files = _check_files(root, paths, config)
     labels = _labels(paths, bad_files, classes)
     if labels is None:
