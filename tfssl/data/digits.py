@@ -1,10 +1,10 @@
 """`digits`: handwritten digits on coloured, cluttered canvases; small, embedded, and not trivial.
 
 The 1,797 digits of scikit-learn (8x8 pixels) are divided once, class by class, into training and
-test digits. Every record is a 32x32 canvas with one of its split's digits, at a place, scale,
-colour and polarity of its own, over coloured clouds with strokes and pieces of other digits.
-Nearest neighbours in pixel space hardly see the digit; a person reads it at once, and a small
-encoder that learns what survives cropping and colour jitter can.
+test digits. Every record is a 32x32 canvas with one of its split's digits, at a place, scale and
+colour of its own, over coloured clouds with strokes and a piece of another digit. Nearest
+neighbours in pixel space hardly see the digit; a person reads it at once, and a small encoder that
+learns what survives cropping and the loss of colour does too.
 
 Every canvas is a pure function of (split, index): all its draws come from one generator seeded
 with them.
@@ -24,23 +24,26 @@ from tfssl.settings import SettingsError
 CANVAS = 32
 NUM_CANVASES = {"train": 8192, "test": 2048}
 TEST_DIGITS = 0.2  # Fraction of each class's digits that only test canvases show.
-# The digit. Small sizes leave many places, which is what defeats nearest neighbours in pixels.
-DIGIT_SIZE = (15.0, 21.0)  # Height of the digit's 8x8 box, which its ink nearly fills.
+# The digit, light on a darker ground. It nearly fills the canvas, so that its place says little
+# and its shape is what two crops share; a small digit's place would be what methods learn.
+DIGIT_SIZE = (20.0, 26.0)  # Height of the digit's 8x8 box, which its ink nearly fills.
 DIGIT_ASPECT = (0.85, 1.15)  # Width over height, relative to the original.
-DIGIT_CONTRAST = (0.40, 0.60)  # Luma between the digit and the mean background, either sign.
-DIGIT_SATURATION = 0.5  # Colour jitter and grey views take colours away, so they may be strong.
+DIGIT_CONTRAST = (0.40, 0.50)  # Luma between the digit and the mean background.
+DIGIT_SATURATION = 0.8
 INK_RANGE = (0.30, 0.70)  # Ink below the first is transparent, above the second opaque.
-# The background: clouds look alike in every image, so they are no cue to recognise one by.
+# The background: clouds of strong colours and nearly one luma. They defeat nearest neighbours in
+# pixels, and grey views do not see them.
 BACKGROUND_SATURATION = 0.4
 BACKGROUND_MARGIN = 0.08  # Mean lumas of background and digit stay this far from 0 and 1.
+LUMA_SPREAD = 0.3  # Part of the room between the margins that mean lumas take.
 CLOUD_CELLS = 5  # Random values along each axis, joined smoothly.
-CLOUD_GREY = 0.3  # Range of the part of a cloud that is the same in all channels.
-CLOUD_TINT = 0.3  # Range of the part that each channel has on its own.
+CLOUD_GREY = 0.1  # Range of the part of a cloud that is the same in all channels.
+CLOUD_TINT = 1.6  # Range of the part that each channel has on its own, without its luma.
 # The clutter.
-NUM_STROKES = 3
+NUM_STROKES = 2
 STROKE_LENGTH = (4.0, 12.0)
 STROKE_WIDTH = (0.6, 1.2)  # Half of the width.
-NUM_FRAGMENTS = 2
+NUM_FRAGMENTS = 1
 FRAGMENT_SIZE = (7.0, 11.0)  # Other digits of the split, too small and faint to compete.
 CLUTTER_CONTRAST = 0.15  # Largest difference in luma from the mean background.
 CLUTTER_SATURATION = 0.25
@@ -50,7 +53,7 @@ _SPLITS = ("train", "test")
 _CHUNK = 1024  # Canvases drawn at once; bounds the memory of the intermediate arrays.
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 # Draws a canvas: background, digit, strokes and fragments.
-_NUM_DRAWS = 6 + 3 * CLOUD_CELLS**2 + 7 + 9 * (NUM_STROKES + NUM_FRAGMENTS)
+_NUM_DRAWS = 5 + 3 * CLOUD_CELLS**2 + 7 + 9 * (NUM_STROKES + NUM_FRAGMENTS)
 
 
 def open_digits(config: DataConfig, split: str) -> PixelSource:
@@ -127,13 +130,10 @@ def draw_canvases(split: str, indices: np.ndarray) -> tuple[np.ndarray, np.ndarr
 def _draw(draws: np.ndarray, images: np.ndarray, chosen: np.ndarray) -> np.ndarray:
     """Composes canvases from uniform draws `[n, _NUM_DRAWS]`, back to front."""
     draw = iter(draws.T)
-    # The digit's polarity and contrast come first: the background leaves room for them in [0, 1].
-    light = next(draw) < 0.5
+    # The digit's contrast comes first: the background leaves room for it in [0, 1].
     contrast = _between(draw, *DIGIT_CONTRAST)
-    margin = BACKGROUND_MARGIN
-    room = 1.0 - contrast - 2.0 * margin
-    luma = margin + next(draw) * room + np.where(light, 0.0, contrast)
-    digit_luma = luma + np.where(light, contrast, -contrast)
+    room = 1.0 - contrast - 2.0 * BACKGROUND_MARGIN
+    luma = BACKGROUND_MARGIN + (0.5 + LUMA_SPREAD * (next(draw) - 0.5)) * room
     canvas = _background(draw, luma)
     for _ in range(NUM_STROKES):
         canvas = _paint(canvas, _clutter_colour(draw, luma), _stroke(draw))
@@ -141,7 +141,7 @@ def _draw(draws: np.ndarray, images: np.ndarray, chosen: np.ndarray) -> np.ndarr
         colour = _clutter_colour(draw, luma)
         others = images[(next(draw) * len(images)).astype(np.int64)]
         canvas = _paint(canvas, colour, _glyph(draw, others, FRAGMENT_SIZE, inside=False))
-    colour = _colour(draw, digit_luma, DIGIT_SATURATION)
+    colour = _colour(draw, luma + contrast, DIGIT_SATURATION)
     canvas = _paint(canvas, colour, _glyph(draw, images[chosen], DIGIT_SIZE, inside=True))
     return np.rint(np.clip(canvas, 0.0, 1.0) * 255.0).astype(np.uint8)
 
@@ -169,7 +169,8 @@ def _background(draw: Iterator[np.ndarray], luma: np.ndarray) -> np.ndarray:
     middle = _colour(draw, luma, BACKGROUND_SATURATION)
     cells = [next(draw) for _ in range(3 * CLOUD_CELLS**2)]
     cells = np.stack(cells, -1).reshape(-1, 3, CLOUD_CELLS, CLOUD_CELLS) - 0.5
-    cells = CLOUD_GREY * cells[:, :1] + CLOUD_TINT * cells
+    tint = cells - np.einsum("c,nchw->nhw", _LUMA, cells)[:, None]
+    cells = CLOUD_GREY * cells[:, :1] + CLOUD_TINT * tint
     weights = _cubic_weights(np.float32([-4.0]), np.float32([CANVAS + 8.0]), CLOUD_CELLS)[0]
     clouds = weights @ cells @ weights.T
     return middle[:, None, None] + np.ascontiguousarray(clouds.transpose(0, 2, 3, 1))
