@@ -1,4 +1,4 @@
-"""Convolutions, grouped or on small maps: values and gradients against the plain op."""
+"""Grouped convolutions: values and gradients against one dense convolution a group."""
 
 import numpy as np
 import pytest
@@ -80,29 +80,6 @@ def test_gradients_under_two_replicas(policy, two_replicas):
     tolerance = (1e-5 if policy == "float32" else 0.05) * float(tf.reduce_max(abs(expected)))
     for gradient in two_replicas.experimental_local_results(step()):
         np.testing.assert_allclose(gradient, expected, rtol=0, atol=tolerance)
-
-
-@pytest.mark.parametrize("graph", [False, True])
-@pytest.mark.parametrize("size", [(1, 1), (1, 2), (2, 1), (2, 2), (2, 3), (3, 2)])
-@pytest.mark.parametrize("policy, tolerance", [("float32", 1e-5), ("float64", 1e-12)])
-def test_small_maps(policy, tolerance, size, graph):
-    model = _layer(1, 1, policy)
-    kernel = model.layers[-1].kernel
-    images = tf.random.normal([5, *size, 8], dtype=policy)
-    step = tf.function(_value_and_gradients) if graph else _value_and_gradients
-    ours = step(model, images, kernel)
-    theirs = _value_and_gradients(lambda x: _reference(x, kernel, 1, 1), images, kernel)
-    for a, b in zip(ours, theirs):
-        assert a.shape == b.shape
-        np.testing.assert_allclose(a, b, rtol=0, atol=tolerance * float(tf.reduce_max(abs(b))))
-
-
-@pytest.mark.parametrize("size, kind", [(2, "MatMul"), (3, "Conv2D")])
-def test_small_maps_are_one_product(size, kind):
-    model = _layer(1, 1, "float32")
-    graph = tf.function(model).get_concrete_function(tf.zeros([4, size, size, 8])).graph
-    types = {operation.type for operation in graph.get_operations()}
-    assert types & {"MatMul", "Conv2D"} == {kind}
 
 
 def test_initial_deviation_does_not_depend_on_groups():

@@ -1,7 +1,7 @@
-"""Convolution with PyTorch's geometry, no bias; groups and small maps are fast on CPU."""
+"""Convolution with PyTorch's geometry: symmetric padding, no bias, trainable groups on CPU."""
 
 import functools
-from typing import Callable, Optional
+from typing import Optional
 
 import tensorflow as tf
 
@@ -58,35 +58,7 @@ def convolution(
         # than the plain op. The layer stays a plain Conv2D: a copy made from its configuration
         # computes the same, by the slow way.
         layer._jit_compiled_convolution_op = layer.convolution_op
-    if groups == 1 and keep_size and kernel_size == 3 and _on_cpu():
-        layer.convolution_op = _dense_on_small_maps(layer.convolution_op)
     return layer(inputs)
-
-
-def _on_cpu() -> bool:
-    return all(device.device_type == "CPU" for device in tf.config.list_logical_devices())
-
-
-def _dense_on_small_maps(convolve: Callable) -> Callable:
-    """A 3x3 convolution that is one matrix product on maps of 1x1 and 2x2 pixels.
-
-    There every output pixel sees every input pixel. On CPU, TensorFlow's gradient of such a
-    convolution takes ten times as long as the product, and more than the rest of a small ResNet.
-    """
-
-    def apply(images: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
-        height, width = images.shape[1:3]
-        if height not in (1, 2) or width not in (1, 2):
-            return convolve(images, kernel)
-        taps = [tf.unstack(row) for row in tf.unstack(kernel)]
-        pixels = [(y, x) for y in range(height) for x in range(width)]
-        # Entry (in, out) is the tap that leads from one pixel to the other.
-        matrix = [[taps[iy - oy + 1][ix - ox + 1] for oy, ox in pixels] for iy, ix in pixels]
-        matrix = tf.concat([tf.concat(row, axis=1) for row in matrix], axis=0)
-        rows = tf.reshape(images, [-1, height * width * images.shape[3]])
-        return tf.reshape(rows @ matrix, [-1, height, width, kernel.shape[3]])
-
-    return apply
 
 
 def _he_normal() -> tf.keras.initializers.Initializer:

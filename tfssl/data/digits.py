@@ -29,7 +29,7 @@ TEST_DIGITS = 0.2  # Fraction of each class's digits that only test canvases sho
 DIGIT_SIZE = (20.0, 26.0)  # Height of the digit's 8x8 box, which its ink nearly fills.
 DIGIT_ASPECT = (0.85, 1.15)  # Width over height, relative to the original.
 DIGIT_CONTRAST = (0.40, 0.50)  # Luma between the digit and the mean background.
-DIGIT_SATURATION = 0.8
+DIGIT_SATURATION = 0.6
 INK_RANGE = (0.30, 0.70)  # Ink below the first is transparent, above the second opaque.
 # The background: clouds of strong colours and nearly one luma. They defeat nearest neighbours in
 # pixels, and grey views do not see them.
