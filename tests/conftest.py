@@ -13,6 +13,8 @@ import tfssl  # noqa: F401  (before TensorFlow, because it selects Keras 2)
 # isort: split
 import tensorflow as tf
 
+from tests import random_inputs
+
 
 def pytest_configure(config):
     """Splits the CPU into two logical devices before anything touches TensorFlow's runtime."""
@@ -29,6 +31,7 @@ def two_replicas():
 @pytest.fixture(autouse=True)
 def _seeded():
     """Initial weights repeat from run to run; the precision policy never leaks out of a test."""
+    random_inputs.begin_test()
     tf.keras.utils.set_random_seed(20221107)
     yield
     tf.keras.mixed_precision.set_global_policy("float32")

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.random_inputs import fresh_rng
 from tfssl import backbones
 from tfssl.backbones.convolution import convolution
 
@@ -46,7 +47,7 @@ def test_saved_model_reloads_without_this_library(kind, tmp_path):
     else:
         options = dict(stem="cifar", width=0.125, zero_init_residual=False)
         model = backbones.build(kind, image_size=32, **options)
-    images = np.random.default_rng().normal(size=(2, 32, 32, 3)).astype(np.float32)
+    images = fresh_rng().normal(size=(2, 32, 32, 3)).astype(np.float32)
     np.savez(tmp_path / "io.npz", images=images, features=model(images, training=False))
     model.save(tmp_path / "model", save_format="tf")
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.random_inputs import fresh_rng
 from tfssl import backbones
 from tfssl.backbones import builder, resnet
 
@@ -53,7 +54,7 @@ def _pair(case, dtype):
 
 def _images(case, dtype, batch=3):
     channels = CASES[case][0].get("channels", 3)
-    return np.random.default_rng().normal(size=(batch, SIZE, SIZE, channels)).astype(dtype)
+    return fresh_rng().normal(size=(batch, SIZE, SIZE, channels)).astype(dtype)
 
 
 def _to_torch(images):
@@ -73,7 +74,7 @@ def test_features_maps_and_gradients_in_float64(case, training, shallow_resnext)
     model, module = _pair(case, "float64")
     module.train(training)
     images = _images(case, "float64")
-    weights = np.random.default_rng().normal(size=(len(images), model.feature_dim))
+    weights = fresh_rng().normal(size=(len(images), model.feature_dim))
 
     reference = module(_to_torch(images))
     (reference * torch.from_numpy(weights)).sum().backward()

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.random_inputs import fresh_rng
 from tfssl import backbones
 
 
@@ -20,7 +21,7 @@ def state():
 
 
 def test_round_trip_is_exact_and_gives_the_same_function(state):
-    random = np.random.default_rng()
+    random = fresh_rng()
     given = {
         name: random.uniform(0.5, 1.5, value.shape).astype(np.float32)
         for name, value in state.items()

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import precision_recall_curve
 
+from tests.random_inputs import fresh_rng
 from tfssl import evaluation
 
 
@@ -27,7 +28,7 @@ def test_cases_by_hand(scores, labels, expected):
 
 @pytest.mark.parametrize("levels", [1000000, 12])
 def test_random_rankings_equal_the_envelope_of_scikit_learns_curve(levels):
-    rng = np.random.default_rng()
+    rng = fresh_rng()
     for _ in range(20):
         scores = rng.integers(0, levels, 80).astype(float)
         labels = np.append(rng.integers(0, 2, 79), 1)
@@ -39,7 +40,7 @@ def test_random_rankings_equal_the_envelope_of_scikit_learns_curve(levels):
 
 
 def test_the_order_of_rows_has_no_effect():
-    rng = np.random.default_rng()
+    rng = fresh_rng()
     scores, labels = rng.integers(0, 9, 50), np.append(rng.integers(0, 2, 49), 1)
     order = rng.permutation(50)
     found = evaluation.average_precision(scores[order], labels[order])

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.random_inputs import fresh_rng
 from tfssl import evaluation
 
 
@@ -23,7 +24,7 @@ def _batches(images, size, labels=None, pad=False):
 
 
 def _images(rows=11):
-    return np.random.default_rng().uniform(size=(rows, 4, 4, 3)).astype(np.float32)
+    return fresh_rng().uniform(size=(rows, 4, 4, 3)).astype(np.float32)
 
 
 def _encoder():
@@ -98,7 +99,7 @@ def test_a_model_on_two_replicas_is_used_too(two_replicas):
 
 
 def test_raw_pixels_are_flat_and_of_unit_range():
-    pixels = np.random.default_rng().integers(0, 256, (3, 4, 5, 2)).astype(np.uint8)
+    pixels = fresh_rng().integers(0, 256, (3, 4, 5, 2)).astype(np.uint8)
     found = evaluation.raw_pixels(tf.constant(pixels))
     assert found.dtype == tf.float32
     np.testing.assert_allclose(found, pixels.reshape(3, -1) / 255.0, rtol=1e-6)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from sklearn.neighbors import KNeighborsClassifier
 
+from tests.random_inputs import fresh_rng
 from tfssl import evaluation
 
 
@@ -64,7 +65,7 @@ def test_accuracy_equals_scikit_learn_with_the_same_weights():
 def test_the_length_of_rows_has_no_effect():
     train, train_labels = _clusters(100)
     test, test_labels = _clusters(50)
-    lengths = np.random.default_rng().uniform(0.1, 10, (100, 1)).astype(np.float32)
+    lengths = fresh_rng().uniform(0.1, 10, (100, 1)).astype(np.float32)
     expected = evaluation.knn(train, train_labels, test, test_labels)
     assert evaluation.knn(train * lengths, train_labels, test, test_labels) == expected
 

@@ -8,12 +8,13 @@ import pytest
 import tensorflow as tf
 from sklearn.linear_model import LogisticRegression
 
+from tests.random_inputs import fresh_rng
 from tfssl import evaluation
 from tfssl.evaluation import softmax_regression
 
 
 def _clusters(rows, classes=5, dim=12, spread=1.5):
-    rng = np.random.default_rng()
+    rng = fresh_rng()
     centers = np.random.default_rng(7).normal(size=(classes, dim)) * spread
     labels = np.append(np.arange(classes), rng.integers(0, classes, rows - classes))
     return (centers[labels] + rng.normal(size=(rows, dim))).astype(np.float32), labels
@@ -32,7 +33,7 @@ def test_accuracy_is_within_a_point_of_scikit_learn(batch_size):
 
 @pytest.mark.parametrize("weight_decay", [0.0, 0.1])
 def test_updates_equal_a_numpy_rederivation(weight_decay):
-    rng = np.random.default_rng()
+    rng = fresh_rng()
     x, labels = rng.normal(size=(6, 8, 4)).astype(np.float32), rng.integers(0, 3, (6, 8))
     state = softmax_regression.start(4, 3, seed=1)
     kernel, bias = state.kernel.numpy().astype(np.float64), np.zeros(3)
@@ -54,7 +55,7 @@ def test_updates_equal_a_numpy_rederivation(weight_decay):
 
 
 def test_the_written_out_gradient_is_the_gradient():
-    rng = np.random.default_rng()
+    rng = fresh_rng()
     x, labels = tf.constant(rng.normal(size=(8, 4)).astype(np.float32)), rng.integers(0, 3, 8)
     state = softmax_regression.start(4, 3, seed=1)
     kernel, bias = tf.Variable(state.kernel * 100), tf.Variable(state.bias)
@@ -129,7 +130,7 @@ def test_a_search_chooses_on_held_out_training_rows():
         train,
         train_labels,
         test,
-        np.random.default_rng().permutation(test_labels),
+        fresh_rng().permutation(test_labels),
         learning_rates=(1e-6, 0.3),
         epochs=20,
         batch_size=64,

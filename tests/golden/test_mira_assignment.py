@@ -20,6 +20,7 @@ from tests.golden.mira_reference import (
     objective,
     softmax,
 )
+from tests.random_inputs import fresh_rng
 from tfssl import losses, ops
 from tfssl.ops import fixed_point
 
@@ -49,7 +50,7 @@ def beta(request):
 
 @pytest.fixture
 def rng():
-    return np.random.default_rng()
+    return fresh_rng()
 
 
 @pytest.fixture

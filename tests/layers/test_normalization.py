@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.random_inputs import fresh_rng
 from tfssl.layers.normalization import at_least_float32, batch_norm
 
 
@@ -19,7 +20,7 @@ def _definition(x, gamma=1.0, beta=0.0):
 def test_definition(policy, shape, synchronized):
     tf.keras.mixed_precision.set_global_policy(policy)
     layer = batch_norm(synchronized=synchronized, fusable=len(shape) == 4)
-    x = np.random.default_rng().normal(2.0, 0.5, shape).astype(np.float32)
+    x = fresh_rng().normal(2.0, 0.5, shape).astype(np.float32)
     layer.build(shape)
     gamma, beta = np.array([0.5, 1.0, 2.0]), np.array([0.1, 0.0, -1.0])
     layer.gamma.assign(gamma)
@@ -50,7 +51,7 @@ def test_constant_channels_stay_finite(value, synchronized):
 
 
 def test_statistics_are_those_of_the_global_batch(two_replicas):
-    x = np.random.default_rng().normal(size=(8, 5)).astype(np.float32) + np.arange(8)[:, None]
+    x = fresh_rng().normal(size=(8, 5)).astype(np.float32) + np.arange(8)[:, None]
     x = x.astype(np.float32)
     with two_replicas.scope():
         layer = batch_norm(fusable=False)

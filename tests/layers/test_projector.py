@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.random_inputs import fresh_rng
 from tfssl.layers import projector
 
 
@@ -57,7 +58,7 @@ def _reference(model, inputs, training):
 
 
 def _randomise(model):
-    random = np.random.default_rng()
+    random = fresh_rng()
     model.set_weights(
         [random.uniform(0.2, 1.0, w.shape) - 0.6 * (w.ndim == 2) for w in model.get_weights()]
     )
@@ -78,7 +79,7 @@ def test_forward_against_numpy(training, output_norm, hidden_norm, synchronized)
         synchronized=synchronized,
     )
     _randomise(model)
-    inputs = np.random.default_rng().normal(size=(9, 6)).astype(np.float32)
+    inputs = fresh_rng().normal(size=(9, 6)).astype(np.float32)
     expected = _reference(model, inputs, training)
     np.testing.assert_allclose(model(inputs, training=training), expected, rtol=1e-4, atol=1e-4)
 
@@ -116,7 +117,7 @@ def test_initial_weights_are_uniform_of_the_fan_in():
 @pytest.mark.parametrize("output_norm", [None, "batch_no_affine"])
 def test_half_precision(policy, output_norm):
     options = dict(hidden_dims=(32,), output_dim=8, output_norm=output_norm)
-    inputs = np.random.default_rng().normal(size=(600, 16)).astype(np.float32)
+    inputs = fresh_rng().normal(size=(600, 16)).astype(np.float32)
     reference = projector(16, **options)
     tf.keras.mixed_precision.set_global_policy(policy)
     model = projector(16, **options)

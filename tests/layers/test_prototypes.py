@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.random_inputs import fresh_rng
 from tfssl.layers import Prototypes
 
 
@@ -16,7 +17,7 @@ def _cosines(embeddings, kernel):
 @pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
 def test_logits_are_cosines_whatever_the_norms(scale):
     layer = Prototypes(11)
-    embeddings = np.random.default_rng().normal(size=(5, 7)).astype(np.float32) * scale
+    embeddings = fresh_rng().normal(size=(5, 7)).astype(np.float32) * scale
     layer(embeddings)
     layer.kernel.assign(layer.kernel * np.geomspace(1e-4, 1e4, 11)[:, None])
     logits = layer(embeddings)
@@ -33,7 +34,7 @@ def test_parallel_rows_have_cosine_one():
 
 def test_without_input_normalisation_logits_scale_with_the_embeddings():
     layer = Prototypes(3, normalize_inputs=False)
-    embeddings = np.random.default_rng().normal(size=(5, 4)).astype(np.float32)
+    embeddings = fresh_rng().normal(size=(5, 4)).astype(np.float32)
     norms = np.linalg.norm(embeddings, axis=1, keepdims=True)
     logits = layer(embeddings)
     np.testing.assert_allclose(
@@ -66,7 +67,7 @@ def test_gradient_against_finite_differences_and_orthogonal_to_the_kernel():
     for which in (0, 1):
         # The logits do not depend on the norms, so the gradient has no radial part.
         np.testing.assert_allclose(np.sum(gradients[which] * points[which], -1), 0, atol=1e-12)
-        direction = np.random.default_rng().normal(size=points[which].shape)
+        direction = fresh_rng().normal(size=points[which].shape)
         values = []
         for step in (1e-6, -1e-6):
             moved = list(points)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.random_inputs import fresh_rng
 from tfssl import backbones
 from tfssl.layers import Teacher, projector
 
@@ -27,7 +28,7 @@ class Method(tf.keras.Model):
 
 def _move(network):
     """New random values for everything, as training would give."""
-    random = np.random.default_rng()
+    random = fresh_rng()
     network.set_weights([random.uniform(0.5, 1.5, w.shape) for w in network.get_weights()])
 
 
@@ -89,7 +90,7 @@ def test_average_stays_between_and_approaches():
     _move(online)
     for _ in range(5):
         before = _values(teacher.network.trainable_weights)
-        momentum = np.random.default_rng().uniform(0.05, 0.95)
+        momentum = fresh_rng().uniform(0.05, 0.95)
         teacher.update(momentum)
         for e, b, o in zip(
             _values(teacher.network.trainable_weights), before, _values(online.trainable_weights)

@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 from scipy.special import logsumexp
 
+from tests.random_inputs import fresh_rng
 from tfssl import ops
 from tfssl.ops import assignment, fixed_point
 
@@ -25,7 +26,7 @@ def reference(logits, beta, n=30, tau=TAU):
 
 @pytest.fixture
 def rng():
-    return np.random.default_rng()
+    return fresh_rng()
 
 
 @pytest.mark.parametrize("beta", [0.0, 0.5, 2 / 3, 0.9])

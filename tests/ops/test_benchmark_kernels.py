@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.random_inputs import fresh_rng
 from tfssl import ops
 
 PATH = pathlib.Path(__file__).parents[2] / "tools" / "benchmark_kernels.py"
@@ -31,7 +32,7 @@ def test_rows(benchmark):
 
 
 def test_straightforward_forms_agree_with_the_kernels(benchmark):
-    logits = tf.constant(np.random.default_rng().uniform(-1, 1, (16, 9)))
+    logits = tf.constant(fresh_rng().uniform(-1, 1, (16, 9)))
     beta = tf.constant(2 / 3, tf.float64)
     np.testing.assert_allclose(
         benchmark.broadcast_form(logits, tf.constant(0.225, tf.float64), beta, 5),
@@ -44,7 +45,7 @@ def test_straightforward_forms_agree_with_the_kernels(benchmark):
 
 
 def test_vote_and_scikit_learn_agree(benchmark):
-    rng = np.random.default_rng()
+    rng = fresh_rng()
     train, test = rng.normal(size=(200, 8)), rng.normal(size=(9, 8))
     scores, *others = (
         np.asarray(run())

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.random_inputs import fresh_rng
 from tfssl import ops
 
 BATCH, DIM = 3, 4
@@ -11,7 +12,7 @@ BATCH, DIM = 3, 4
 
 @pytest.fixture
 def rows():
-    return np.random.default_rng().normal(size=(2 * BATCH, DIM))
+    return fresh_rng().normal(size=(2 * BATCH, DIM))
 
 
 def per_replica(strategy, values):

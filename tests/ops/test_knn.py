@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 from sklearn.neighbors import KNeighborsClassifier
 
+from tests.random_inputs import fresh_rng
 from tfssl import ops
 from tfssl.ops import knn
 
@@ -24,7 +25,7 @@ def reference(train, labels, test, num_classes, k, temperature):
 
 @pytest.fixture
 def rng():
-    return np.random.default_rng()
+    return fresh_rng()
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.random_inputs import fresh_rng
 from tfssl.ops import schedules
 from tfssl.training.follow_step import FollowStep
 
@@ -40,7 +41,7 @@ def _numpy_warmup_cosine(t, peak, total, warmup, start, minimum):
 
 
 def test_warmup_cosine_equals_a_numpy_rederivation_at_every_step():
-    rng = np.random.default_rng()
+    rng = fresh_rng()
     for _ in range(20):
         total = int(rng.integers(2, 400))
         warmup = int(rng.integers(0, total))

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.random_inputs import fresh_rng
 from tfssl import ops
 
 GOLDEN = np.array(
@@ -23,7 +24,7 @@ def reference(logits, epsilon, n):
 
 @pytest.fixture
 def rng():
-    return np.random.default_rng()
+    return fresh_rng()
 
 
 def test_golden_values():

@@ -5,12 +5,13 @@ import pytest
 import tensorflow as tf
 from scipy import stats
 
+from tests.random_inputs import fresh_rng
 from tfssl import ops
 
 
 @pytest.fixture
 def rng():
-    return np.random.default_rng()
+    return fresh_rng()
 
 
 @pytest.fixture

@@ -2,13 +2,14 @@
 
 import numpy as np
 
+from tests.random_inputs import fresh_rng
 from tfssl.plots import view_grid
 
 MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.3, 0.4)
 
 
 def test_pictures_stand_side_by_side_at_their_own_size():
-    random = np.random.default_rng()
+    random = fresh_rng()
     pictures = [random.integers(0, 256, (5, size, size, 3), np.uint8) for size in (8, 8, 3)]
     views = [(picture / 255 - MEAN) / STD for picture in pictures]
     grid = view_grid(views, mean=MEAN, std=STD, num_images=4, gap=2)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.random_inputs import fresh_rng
 from tfssl.training.optimizers import LARS, SGD
 
 P, G = [[3.0, 4.0]], [[0.6, 0.8]]
@@ -65,7 +66,7 @@ def _numpy_direction(kind, wd, trust):
 @pytest.mark.parametrize("exclude", [0, 1, 2])
 @pytest.mark.parametrize("kind", ["sgd", "sgd nesterov", "lars", "larc", "larc_clip"])
 def test_many_steps_equal_a_numpy_rederivation(kind, exclude, shape):
-    rng = np.random.default_rng()
+    rng = fresh_rng()
     parameter = rng.normal(size=shape).astype(np.float32)
     gradients = rng.normal(size=(12, *shape)).astype(np.float32)
     rates = rng.uniform(0.02, 0.5, 12).astype(np.float32)
@@ -111,7 +112,7 @@ def test_sgd_equals_pytorch(momentum, nesterov, wd):
         with pytest.raises(ValueError, match="momentum"):
             SGD(0.1, momentum, nesterov=True)
         return
-    rng = np.random.default_rng()
+    rng = fresh_rng()
     start = rng.normal(size=(4, 3)).astype(np.float32)
     gradients = rng.normal(size=(15, 4, 3)).astype(np.float32)
     rates = rng.uniform(0.01, 0.5, 15)
@@ -131,7 +132,7 @@ def test_sgd_equals_pytorch(momentum, nesterov, wd):
 
 @pytest.mark.parametrize("make", [lambda: LARS(0.1), lambda: SGD(0.1, nesterov=True)])
 def test_sparse_gradients_count_as_dense_ones_with_repeats_added(make):
-    start = np.random.default_rng().normal(size=(5, 3)).astype(np.float32)
+    start = fresh_rng().normal(size=(5, 3)).astype(np.float32)
     slices = tf.IndexedSlices(tf.ones([3, 3]), tf.constant([1, 1, 4]), tf.constant([5, 3]))
     dense = np.zeros((5, 3), np.float32)
     dense[[1, 4]] = [[2.0] * 3, [1.0] * 3]
@@ -154,7 +155,7 @@ def test_extreme_gradients_stay_finite_under_lars(scale):
 @pytest.mark.parametrize("dtype", [tf.float16, tf.bfloat16, tf.float64])
 @pytest.mark.parametrize("make", [lambda: LARS(0.5, trust_coefficient=0.1), lambda: SGD(0.1)])
 def test_variables_of_other_precisions(make, dtype):
-    rng = np.random.default_rng()
+    rng = fresh_rng()
     start, gradient = rng.normal(size=(2, 4, 4))
     variable, single = tf.Variable(start, dtype=dtype), tf.Variable(start, dtype=tf.float32)
     make().apply_gradients([(tf.cast(gradient, dtype), variable)])
@@ -198,7 +199,7 @@ def test_configuration_round_trip(optimizer):
     assert again.get_config() == config
     by_name = tf.keras.optimizers.deserialize(tf.keras.optimizers.serialize(optimizer))
     assert type(by_name) is type(optimizer) and by_name.get_config() == config
-    rng = np.random.default_rng()
+    rng = fresh_rng()
     start, gradient = rng.normal(size=(2, 3, 3)).astype(np.float32)
     np.testing.assert_array_equal(
         _steps(optimizer, start, [gradient] * 2), _steps(again, start, [gradient] * 2)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.random_inputs import fresh_rng
 from tfssl.training.optimizers import LARS, SGD, AdamW
 
 MAKERS = {
@@ -34,7 +35,7 @@ def _step(model, optimizer, x, y, rows):
 
 
 def _data(steps=4, rows=8):
-    rng = np.random.default_rng()
+    rng = fresh_rng()
     return (
         rng.normal(size=(steps, rows, 6)).astype(np.float32),
         rng.normal(size=(steps, rows, 2)).astype(np.float32),

@@ -5,6 +5,8 @@ import io
 import numpy as np
 from PIL import Image
 
+from tests.random_inputs import fresh_rng
+
 GREY = np.array([0.299, 0.587, 0.114])
 
 
@@ -14,7 +16,7 @@ def picture(height: int = 60, width: int = 80, detail: int = 8, margin: int = 0)
     `margin` keeps its colours about that far from 0 and 255.
     """
     shape = (detail, detail, 3)
-    coarse = np.random.default_rng().integers(margin, 256 - margin, shape, dtype=np.uint8)
+    coarse = fresh_rng().integers(margin, 256 - margin, shape, dtype=np.uint8)
     return np.asarray(Image.fromarray(coarse).resize((width, height), Image.BICUBIC))
 
 

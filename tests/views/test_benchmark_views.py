@@ -47,4 +47,4 @@ def test_rows_from_arrays_and_files(benchmark, monkeypatch, tmp_path):
 
 def test_a_folder_without_jpegs_is_refused(benchmark, tmp_path):
     with pytest.raises(ValueError, match="expected a folder with JPEG files. Received: "):
-        benchmark._files(str(tmp_path))
+        benchmark.jpeg_files(str(tmp_path))

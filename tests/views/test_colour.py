@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image, ImageEnhance, ImageOps
 
+from tests.random_inputs import fresh_rng
 from tests.views import pictures
 from tfssl.ops.keyed_random import keyed_uniform
 from tfssl.views import ColorJitter, Grayscale, Solarize, colour
@@ -65,7 +66,7 @@ def test_jitter_applies_its_operations_in_its_order(strengths):
     used = [i for i in range(4) if strengths[i]]
     orders = list(itertools.permutations(used))
     images = np.stack([pictures.picture(12, 16) / 255.0 for _ in range(16)])
-    keys = np.random.default_rng().integers(0, 2**62, 16)
+    keys = fresh_rng().integers(0, 2**62, 16)
     result = layer({"images": images.astype(np.float32), "keys": tf.constant(keys)})["images"]
     for image, draws, view in zip(images, keyed_uniform(keys, 6, stream=3).numpy(), result):
         for i in orders[int(draws[5] * len(orders))]:

@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from tests.random_inputs import fresh_rng
 from tests.views import pictures
 from tfssl.views.decode import decode_part, open_image
 
@@ -28,7 +29,7 @@ def decode(data, low, high):
 @pytest.mark.parametrize("subsampling", [0, 1, 2])
 def test_any_part_of_a_jpeg_equals_pillow(subsampling):
     """Also at the edges of the part, where colour comes from pixels outside it."""
-    rng = np.random.default_rng()
+    rng = fresh_rng()
     data = pictures.encoded(
         pictures.picture(150, 200, detail=40), "JPEG", quality=80, subsampling=subsampling
     )

@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from tests.random_inputs import fresh_rng
 from tests.views import pictures
 from tfssl.views.resample import Window, resize_batch, resize_windows
 
@@ -35,7 +36,7 @@ def test_whole_image_equals_pillow(shape, size, interpolation):
 
 @pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
 def test_windows_equal_pillow_and_never_see_outside(interpolation):
-    rng = np.random.default_rng()
+    rng = fresh_rng()
     image = pictures.picture(70, 90, margin=64)
     for _ in range(10):
         height, width = rng.integers(1, 71), rng.integers(1, 91)
@@ -55,7 +56,7 @@ def test_windows_equal_pillow_and_never_see_outside(interpolation):
 @pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
 def test_both_paths_agree(interpolation):
     """The dense and the blocked product, on windows with an output that is cut too."""
-    rng = np.random.default_rng()
+    rng = fresh_rng()
     images = rng.random((5, 3, 40, 50)).astype(np.float32)
     length = np.stack([rng.integers(1, 41, 5), rng.integers(1, 51, 5)], 1)
     start = np.stack([rng.integers(0, 41 - length[:, 0]), rng.integers(0, 51 - length[:, 1])], 1)
