@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from tfssl import layers, losses, ops
 from tfssl.methods._method import Batch, Logs, Method, Plan
-from tfssl.settings import Settings, setting
+from tfssl.settings import Settings, SettingsError, setting
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,10 +35,20 @@ class Config(Settings):
         low=0.0,
         below=1.0,
     )
+    assignment: str = setting(
+        "gathered",
+        "With several replicas. gathered: logits are gathered once and each replica solves the "
+        "whole problem. reduced: each keeps its rows, and column sums are exchanged in every "
+        "iteration, as in the released code; little memory, many exchanges.",
+        choices=("gathered", "reduced"),
+    )
     num_iterations: int = setting(30, "Fixed-point iterations of an assignment.", low=0)
     teacher: bool = setting(True, "Targets from an EMA teacher; off: from the student itself.")
     momentum: float = setting(
-        0.99, "EMA momentum at the start of the run, then cosine to 1.", low=0.0, high=1.0
+        0.99,
+        "EMA momentum of the teacher at the start of the run, then cosine to 1.",
+        low=0.0,
+        high=1.0,
     )
     ema_head: bool = setting(False, "Average the prototypes too; off: the teacher shares them.")
     freeze_head_epochs: int = setting(1, "Epochs in which the prototypes do not move.", low=0)
@@ -46,8 +56,19 @@ class Config(Settings):
         "mean", "mean over the pairs of views, or their sum over targets.", choices=("mean", "sum")
     )
     evaluate: str = setting(
-        "teacher", "Which encoder is evaluated and exported.", choices=("teacher", "student")
+        "teacher",
+        "Which encoder is evaluated and exported; the student where there is no teacher.",
+        choices=("teacher", "student"),
     )
+
+    def check(self) -> None:
+        """A head is averaged for a teacher only."""
+        if self.ema_head and not self.teacher:
+            raise SettingsError(
+                "ema_head: expected a teacher that uses the averaged prototypes. Received: "
+                "ema_head with noteacher.",
+                "ema_head",
+            )
 
 
 class MIRA(Method):
@@ -160,22 +181,28 @@ class MIRA(Method):
         Returns:
             This replica's rows of the targets, and how the solution looks as a whole.
         """
-        targets, info = ops.mira_assignment_with_info(
-            ops.cross_replica_concat(logits),
-            temperature=self.settings.teacher_temperature,
-            beta=beta,
-            num_iterations=self.settings.num_iterations,
-        )
-        clusters = self.settings.num_prototypes
+        problem = {
+            "temperature": self.settings.teacher_temperature,
+            "beta": beta,
+            "num_iterations": self.settings.num_iterations,
+        }
+        if self.settings.assignment == "reduced":
+            targets, info = ops.mira_assignment_reduced(logits, **problem)
+        else:
+            rows = ops.cross_replica_concat(logits)
+            targets, info = ops.mira_assignment_with_info(rows, **problem)
+            targets = ops.local_rows(targets, tf.shape(logits)[0])
         sizes = tf.math.unsorted_segment_sum(
-            tf.ones_like(targets[:, 0]), tf.argmax(targets, axis=1), clusters
+            tf.ones_like(targets[:, 0]),
+            tf.argmax(targets, axis=1),
+            self.settings.num_prototypes,
         )
-        health = {
+        sizes = tf.reduce_sum(ops.cross_replica_concat(sizes[tf.newaxis]), axis=0)
+        return targets, {
             "max-wbar": info.max_marginal,
             "used-clusters": tf.reduce_sum(tf.minimum(sizes, 1.0)),
             "iterate-distance": info.distance,
         }
-        return ops.local_rows(targets, tf.shape(logits)[0]), health
 
     def _cross_entropy(self, logits: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
         return losses.swapped_prediction(

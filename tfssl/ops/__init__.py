@@ -4,6 +4,7 @@ from tfssl.ops.assignment import AssignmentInfo, mira_assignment, mira_assignmen
 from tfssl.ops.collectives import cross_replica_concat, local_rows, row_offset
 from tfssl.ops.keyed_random import fold_key, keyed_uniform
 from tfssl.ops.knn import knn_vote
+from tfssl.ops.reduced_assignment import mira_assignment_reduced
 from tfssl.ops.schedules import constant, cosine, step_decay, warmup, warmup_cosine
 from tfssl.ops.sinkhorn import sinkhorn_knopp
 from tfssl.ops.statistics import (
@@ -30,6 +31,7 @@ __all__ = [
     "mean_entropy",
     "mean_kl",
     "mira_assignment",
+    "mira_assignment_reduced",
     "mira_assignment_with_info",
     "mutual_information",
     "row_offset",

@@ -4,14 +4,19 @@ MIRA, Lee, Choi, Kim, Chung 2022, arXiv 2211.02284.
 """
 
 import math
-from typing import NamedTuple, Optional, Tuple, Union
+from typing import NamedTuple, Optional, Tuple
 
 import tensorflow as tf
 
 from tfssl.ops import fixed_point
-from tfssl.ops.checks import asserted, at_least_float32, check_iterations, check_logits
-
-Scalar = Union[float, tf.Tensor]
+from tfssl.ops.checks import (
+    Scalar,
+    asserted,
+    at_least_float32,
+    check_iterations,
+    check_logits,
+    scalar_argument,
+)
 
 # Largest (max - min of the logits) / (temperature * (1 - beta)) for the direct form.
 _DIRECT_RANGE = 60.0
@@ -120,8 +125,8 @@ def mira_assignment_with_info(
     if tolerance is not None and not (math.isfinite(tolerance) and tolerance >= 0):
         raise ValueError(f"expected a finite tolerance >= 0. Received: {tolerance=}.")
     logits = at_least_float32(logits)
-    temperature = _scalar(temperature, "temperature", logits.dtype, above=0.0)
-    beta = _scalar(beta, "beta", logits.dtype, low=0.0, below=1.0)
+    temperature = scalar_argument(temperature, "temperature", logits.dtype, above=0.0)
+    beta = scalar_argument(beta, "beta", logits.dtype, low=0.0, below=1.0)
     solution, finite = _solve(
         logits,
         temperature,
@@ -150,27 +155,3 @@ def _solve(logits, temperature, beta, num_iterations, tolerance):
     # Maximum and minimum show infinities. A NaN, which they may overlook, is in every target.
     finite = tf.math.is_finite(top - bottom) & tf.math.is_finite(solution.max_marginal)
     return solution, finite
-
-
-def _scalar(
-    value: Scalar,
-    name: str,
-    dtype: tf.DType,
-    *,
-    low: float = -math.inf,
-    above: float = -math.inf,
-    below: float = math.inf,
-) -> tf.Tensor:
-    """A scalar tensor of a number or a scalar tensor, checked against its range and finite."""
-    limits = f"{name} > {above:g}" if above > -math.inf else f"{low:g} <= {name} < {below:g}"
-    if not tf.is_tensor(value) and not isinstance(value, tf.Variable):
-        number = float(value)
-        if not (math.isfinite(number) and number >= low and number > above and number < below):
-            raise ValueError(f"expected a finite {limits}. Received: {name}={value}.")
-        return tf.constant(number, dtype)
-    tensor = tf.convert_to_tensor(value)
-    if tensor.shape.rank != 0 or not tensor.dtype.is_floating:
-        raise ValueError(f"expected a floating scalar {name}. Received: {name}={value}.")
-    tensor = tf.stop_gradient(tf.cast(tensor, dtype))
-    inside = (tensor >= low) & (tensor > above) & (tensor < below) & tf.math.is_finite(tensor)
-    return asserted(tensor, inside, f"expected a finite {limits}. Received:", tensor)

@@ -1,8 +1,11 @@
 """Argument checks that several kernels share."""
 
-from typing import Any
+import math
+from typing import Any, Union
 
 import tensorflow as tf
+
+Scalar = Union[float, tf.Tensor]
 
 
 def check_logits(logits: tf.Tensor, columns: str) -> None:
@@ -46,3 +49,27 @@ def asserted(tensor: tf.Tensor, condition: tf.Tensor, *message: Any) -> tf.Tenso
     # In eager code there is no operation to wait for.
     with tf.control_dependencies([] if check is None else [check]):
         return tf.identity(tensor)
+
+
+def scalar_argument(
+    value: Scalar,
+    name: str,
+    dtype: tf.DType,
+    *,
+    low: float = -math.inf,
+    above: float = -math.inf,
+    below: float = math.inf,
+) -> tf.Tensor:
+    """A scalar tensor of a number or a scalar tensor, checked against its range and finite."""
+    limits = f"{name} > {above:g}" if above > -math.inf else f"{low:g} <= {name} < {below:g}"
+    if not tf.is_tensor(value) and not isinstance(value, tf.Variable):
+        number = float(value)
+        if not (math.isfinite(number) and number >= low and number > above and number < below):
+            raise ValueError(f"expected a finite {limits}. Received: {name}={value}.")
+        return tf.constant(number, dtype)
+    tensor = tf.convert_to_tensor(value)
+    if tensor.shape.rank != 0 or not tensor.dtype.is_floating:
+        raise ValueError(f"expected a floating scalar {name}. Received: {name}={value}.")
+    tensor = tf.stop_gradient(tf.cast(tensor, dtype))
+    inside = (tensor >= low) & (tensor > above) & (tensor < below) & tf.math.is_finite(tensor)
+    return asserted(tensor, inside, f"expected a finite {limits}. Received:", tensor)
