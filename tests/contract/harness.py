@@ -28,8 +28,8 @@ def small_settings(name: str, **overrides):
 
 
 def make_plan(**overrides) -> methods.Plan:
-    """Ten epochs of four steps, so schedules move visibly."""
-    sizes = dict(batch_size=BATCH, steps_per_epoch=4, total_steps=40, num_records=64)
+    """Forty epochs of one step: schedules move visibly, and the phases of epochs follow fast."""
+    sizes = dict(batch_size=BATCH, steps_per_epoch=1, total_steps=40, num_records=64)
     return methods.Plan(**{**sizes, **overrides})
 
 

@@ -1,5 +1,7 @@
 """What every registered method must do. A new method in tfssl/methods gets these tests unasked."""
 
+import pathlib
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -61,7 +63,7 @@ def test_step_is_ready_for_xla_and_traced_once(name):
     @tf.function(autograph=False)
     def program(batch):
         traces.append(1)
-        method.micro_step(batch, phase="all")
+        return method.train_step(batch)
 
     graph = program.get_concrete_function(batch).graph
     for _ in range(3):
@@ -70,6 +72,9 @@ def test_step_is_ready_for_xla_and_traced_once(name):
     bodies = [graph, *(f.graph for f in _functions(graph))]
     operations = [operation for body in bodies for operation in body.get_operations()]
     kinds = {operation.type for operation in operations}
+    # Of unknown rank is only the memory that batch normalisation hands to its gradient.
+    shapes = [tensor.shape for operation in operations for tensor in operation.outputs]
+    assert not [s for s in shapes if s.rank is not None and not s.is_fully_defined()]
     assert not kinds & (FORBIDDEN_IN_XLA | STATEFUL_RANDOM)
     assert not [kind for kind in kinds if any(word in kind for word in FORBIDDEN_WORDS)]
 
@@ -77,6 +82,27 @@ def test_step_is_ready_for_xla_and_traced_once(name):
 def _functions(graph):
     """The functions that a graph calls, for looking inside."""
     return [f for f in graph._functions.values() if hasattr(f, "graph")]
+
+
+@EVERY
+def test_one_xla_program_agrees_in_float32(name):
+    """What users run: single precision, whose sums an XLA program orders in its own way."""
+    batch = harness.make_batch(name)
+    losses, gradients = [], []
+    for jit in (False, True):
+        method = harness.build(name)
+
+        @tf.function(autograph=False, jit_compile=jit)
+        def program(method=method):
+            with tf.GradientTape() as tape:
+                loss, _ = method.compute(batch)
+            return loss, tape.gradient(loss, method.trainable_variables)
+
+        loss, gradient = program()
+        losses.append(float(loss))
+        gradients.append(np.concatenate([np.ravel(g) for g in gradient]))
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+    assert np.linalg.norm(gradients[0] - gradients[1]) < 5e-3 * np.linalg.norm(gradients[0])
 
 
 @EVERY
@@ -186,6 +212,30 @@ def test_parts_of_a_batch_give_the_mean_gradient(name, float64):
     for variable, start, one, two in zip(split.variables_in(split.phase(0)), before, *gradients):
         expected = start - 0.1 * (np.asarray(one) + np.asarray(two)) / 2
         np.testing.assert_allclose(variable.numpy(), expected, atol=1e-9)
+
+
+@EVERY
+def test_train_function_follows_a_restored_step(name, tmp_path):
+    """Later phases are chosen by the step in the checkpoint, not by the steps seen so far."""
+    batch = harness.make_batch(name)
+    method = harness.build(name)
+    path = tf.train.Checkpoint(method=method).write(str(tmp_path / "state"))
+    expected = [harness.step(method, batch) for _ in range(2)]
+
+    other = harness.build(name, seed=9)
+    other.make_train_function()(iter([batch]))
+    tf.train.Checkpoint(method=other).read(path).assert_existing_objects_matched()
+    advance = other.make_train_function()
+    for logs in expected:
+        other.reset_metrics()
+        received = advance(iter([batch]))
+        assert {key: float(value) for key, value in received.items()} == logs
+
+
+@EVERY
+def test_values_are_derived_again_in_a_golden_test(name):
+    """Somebody wrote the method's equations down a second time, in NumPy."""
+    assert list((pathlib.Path(__file__).parents[1] / "golden").glob(f"test_{name}*.py"))
 
 
 @EVERY

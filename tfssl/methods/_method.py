@@ -11,8 +11,8 @@ from typing import Any, Callable, ClassVar, Dict, List, Optional, Tuple
 
 import tensorflow as tf
 
-from tfssl.methods._train_function import train_function
-from tfssl.settings import Settings
+from tfssl.methods._train_function import TrainFunction
+from tfssl.settings import Settings, SettingsError
 
 Batch = Dict[str, Any]
 Logs = Dict[str, tf.Tensor]
@@ -81,7 +81,7 @@ class Method(tf.keras.Model):
         """Raises SettingsError where a view family does not fit; `sizes` are the views' sizes."""
         del settings
         if len(sizes) < cls.min_views:
-            raise ValueError(
+            raise SettingsError(
                 f"method {cls.__name__}: expected a view family with at least {cls.min_views} "
                 f"views. Received: {len(sizes)}. Remedy: choose another --views."
             )
@@ -112,13 +112,20 @@ class Method(tf.keras.Model):
 
     def make_train_function(self, force: bool = False, parts: int = 1) -> Callable[[Any], Logs]:
         """The function `iterator -> logs` of one step, for `fit` and for `tfssl.training`."""
-        if self.train_function is None or force:
-            self.train_function = train_function(self, parts)
+        if self.train_function is None or self.train_function.parts != parts or force:
+            self.train_function = TrainFunction(self, parts)
+        self.train_function.follow()
         return self.train_function
 
     def train_step(self, batch: Batch) -> Logs:
-        """One whole optimisation step on one replica; returns the running means of the logs."""
-        self.micro_step(batch, phase=self.phase(0))
+        """One whole optimisation step on one replica; returns the running means of the logs.
+
+        It is of the phase the method is in when this is run or traced: a program traced from it
+        keeps that phase, while `make_train_function` changes programs with the phase.
+        """
+        with tf.init_scope():
+            phase = self.phase(int(self.global_step.numpy()))
+        self.micro_step(batch, phase=phase)
         return {name: metric.result() for name, metric in self._logs.items()}
 
     def micro_step(

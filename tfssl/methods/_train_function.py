@@ -5,41 +5,52 @@ from typing import Any, Callable, Dict, List, Tuple
 import tensorflow as tf
 
 
-def train_function(method, parts: int = 1) -> Callable[[Any], Dict[str, tf.Tensor]]:
+class TrainFunction:
     """The function `iterator -> logs` that makes one optimisation step.
 
     The host picks the program of a step by its phase and by the part of the batch, so no traced
     program branches around the optimizer: a branch there fails under several replicas.
 
-    Args:
-        method: a compiled `Method`.
+    Attributes:
         parts: micro-batches in a step; each is one element of the iterator.
-
-    Returns:
-        A function of an iterator over batches (distributed where the method is), which returns
-        the running means of the method's logs.
     """
-    programs: Dict[Tuple[str, int], Callable] = {}
-    sums: Dict[str, List[tf.Variable]] = {}
-    host_step = [None]
 
-    def program(phase: str, part: int) -> Callable:
-        if (phase, part) not in programs:
-            if parts > 1 and phase not in sums:
-                sums[phase] = _zero_sums(method, method.variables_in(phase))
-            programs[phase, part] = _program(method, phase, sums.get(phase), part, parts)
-        return programs[phase, part]
+    def __init__(self, method, parts: int = 1):
+        """Args:
+        method: a compiled `Method`.
+        parts: see above.
+        """
+        self.parts = parts
+        self._method = method
+        self._programs: Dict[Tuple[str, int], Callable] = {}
+        self._sums: Dict[str, List[tf.Variable]] = {}
+        self.follow()
 
-    def step(iterator: Any) -> Dict[str, tf.Tensor]:
-        if host_step[0] is None:
-            host_step[0] = int(method.global_step.numpy())
-        phase = method.phase(host_step[0])
-        for part in range(parts):
-            logs = program(phase, part)(next(iterator))
-        host_step[0] += 1
+    def follow(self) -> None:
+        """Reads the method's step, which may have moved: a checkpoint was restored."""
+        self._step = int(self._method.global_step.numpy())
+
+    def __call__(self, iterator: Any) -> Dict[str, tf.Tensor]:
+        """Makes a step with the next `parts` batches, distributed where the method is.
+
+        Returns:
+            The running means of the method's logs.
+        """
+        phase = self._method.phase(self._step)
+        for part in range(self.parts):
+            logs = self._program(phase, part)(next(iterator))
+        self._step += 1
         return logs
 
-    return step
+    def _program(self, phase: str, part: int) -> Callable:
+        """The program of one part of a step, traced when it is first called."""
+        if (phase, part) not in self._programs:
+            if self.parts > 1 and phase not in self._sums:
+                self._sums[phase] = _zero_sums(self._method, self._method.variables_in(phase))
+            self._programs[phase, part] = _program(
+                self._method, phase, self._sums.get(phase), part, self.parts
+            )
+        return self._programs[phase, part]
 
 
 def _program(method, phase: str, sums, part: int, parts: int) -> Callable:
