@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.random_inputs import fresh_rng
 from tfssl.data import (
     DataConfig,
     PixelSource,
@@ -23,7 +24,7 @@ N = 23
 
 @pytest.fixture
 def pixels():
-    return np.random.default_rng().integers(0, 256, (N, 8, 8, 3), dtype=np.uint8)
+    return fresh_rng().integers(0, 256, (N, 8, 8, 3), dtype=np.uint8)
 
 
 @pytest.fixture(params=["pixels", "files"])

@@ -26,6 +26,34 @@ def test_no_test_split_where_none_is_called_test(folder):
     assert open_splits(DataConfig(f"folder:{folder}"))[1] is None
 
 
+def test_a_damaged_test_split_is_no_missing_one(tmp_path):
+    for name in ("train", "test"):
+        (tmp_path / name).mkdir()
+        Image.new("RGB", (4, 4)).save(tmp_path / name / "a.png")
+    (tmp_path / "test" / "a.png").write_bytes(b"no image")
+    with pytest.raises(SettingsError, match="1 of 1 files"):
+        open_splits(DataConfig(f"folder:{tmp_path}"))
+
+
+def test_a_fingerprint_sees_renamed_and_lost_files(folder):
+    def fingerprint():
+        return open_splits(DataConfig(f"folder:{folder}"))[0].fingerprint()
+
+    before = fingerprint()
+    assert before == fingerprint()
+    (folder / "train" / "0.png").rename(folder / "train" / "9.png")
+    renamed = fingerprint()
+    assert renamed["num_records"] == before["num_records"] and renamed != before
+    (folder / "train" / "1.png").unlink()
+    assert fingerprint()["num_records"] == before["num_records"] - 1
+
+
+@pytest.mark.parametrize("setting", [{"max_bad_fraction": 0.5}, {"verify_images": "full"}])
+def test_settings_of_folders_are_refused_elsewhere(setting):
+    with pytest.raises(SettingsError, match="expected only with a folder: dataset"):
+        DataConfig("digits", **setting)
+
+
 def test_an_empty_name_means_no_test_split():
     assert open_splits(DataConfig("digits", test_split=""))[1] is None
     assert open_splits(DataConfig("digits"))[1] is not None

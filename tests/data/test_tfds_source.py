@@ -10,6 +10,7 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from tests.data.conftest import smooth_image
+from tests.random_inputs import fresh_rng
 from tfssl.data import DataConfig, PixelSource, decode_rgb, open_source
 from tfssl.data.tfds_source import EncodedSource, RecordFileSource, open_tfds
 from tfssl.data.tfrecords import FileRange, read_at, scan_offsets
@@ -206,7 +207,7 @@ def test_incomplete_files_are_an_error(data_dir, tmp_path, damage):
 
 
 def test_any_record_of_a_file_is_read_by_its_offset(tmp_path):
-    rng = np.random.default_rng()
+    rng = fresh_rng()
     records = [rng.bytes(int(rng.integers(0, 3000))) for _ in range(40)]
     path = str(tmp_path / "some.tfrecord")
     with tf.io.TFRecordWriter(path) as writer:

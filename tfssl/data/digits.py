@@ -17,8 +17,7 @@ import numpy as np
 
 from tfssl.data.class_lists import choose_classes, keep_classes
 from tfssl.data.settings import DataConfig
-from tfssl.data.source import PixelSource
-from tfssl.settings import SettingsError
+from tfssl.data.source import NoSuchSplit, PixelSource
 
 # How hard the task is. Lengths are in pixels of the canvas, colours and lumas in [0, 1].
 CANVAS = 32
@@ -70,7 +69,7 @@ def open_digits(config: DataConfig, split: str) -> PixelSource:
         SettingsError: another split, or a class list with other classes.
     """
     if split not in _SPLITS:
-        raise SettingsError(f"split of digits: expected 'train' or 'test'. Received: {split!r}.")
+        raise NoSuchSplit(f"split of digits: expected 'train' or 'test'. Received: {split!r}.")
     pixels, labels = draw_canvases(split, np.arange(NUM_CANVASES[split]))
     names = tuple(str(digit) for digit in range(10))
     chosen = choose_classes(config.class_list, names, where="digits")

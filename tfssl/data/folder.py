@@ -12,7 +12,7 @@ from tfssl.data.class_lists import choose_classes
 from tfssl.data.image_bytes import as_jpeg_or_png
 from tfssl.data.image_check import why_bad
 from tfssl.data.settings import DataConfig
-from tfssl.data.source import Source
+from tfssl.data.source import NoSuchSplit, Source
 from tfssl.settings import SettingsError
 
 _log = logging.getLogger(__name__)
@@ -47,6 +47,9 @@ class FolderSource(Source):
         names = [os.fsencode(os.path.join(root, path)) for path in paths]
         with tf.init_scope(), tf.device("CPU:0"):
             self._files = tf.constant(names)
+
+    def _order(self) -> bytes:
+        return b"\0".join(os.fsencode(path) for path in self.paths)
 
     def load(self, index: tf.Tensor) -> tf.Tensor:
         """Scalar string: the file as it is (JPEG, PNG), or re-encoded as PNG (BMP, GIF)."""
@@ -111,9 +114,9 @@ def _split_root(config: DataConfig, split: str, folder: str) -> str:
         return folder
     found = _sub_folders(folder)
     shown = ", ".join(found[:10]) + (", ..." if len(found) > 10 else "") or "no sub-folder"
-    raise SettingsError(
-        f"expected a sub-folder '{split}' of {folder} for the split of that name; --train_split "
-        f"and --test_split choose others. Received: {shown}."
+    raise NoSuchSplit(
+        f"--train_split, --test_split: expected a sub-folder '{split}' of {folder} for that split. "
+        f"Received: {shown}."
     )
 
 
@@ -178,7 +181,8 @@ def _check_files(root: str, paths: Sequence[str], config: DataConfig) -> dict[st
         shown = [f"{path} ({reason})" for path, reason in list(bad_files.items())[:_NAMES_SHOWN]]
         more = ", ..." if len(bad_files) > _NAMES_SHOWN else ""
         raise SettingsError(
-            f"expected at most {config.max_bad_fraction:.1%} unreadable images. Received: {count}: "
+            f"dataset: expected at most {config.max_bad_fraction:.1%} unreadable images. Received: "
+            f"{count}: "
             f"{', '.join(shown)}{more}. Remove them or raise --max_bad_fraction."
         )
     return bad_files

@@ -70,5 +70,14 @@ class DataConfig(Settings):
                 f"data_dir and download: expected only with a tfds: dataset. Received: "
                 f"dataset={self.dataset!r}, data_dir={self.data_dir!r}, download={self.download}."
             )
+        for name, default in (("max_bad_fraction", 0.1), ("verify_images", "auto")):
+            if prefix != "folder" and getattr(self, name) != default:
+                raise SettingsError(
+                    f"{name}: expected only with a folder: dataset. Received: "
+                    f"dataset={self.dataset!r}, {name}={getattr(self, name)}.",
+                    name,
+                )
         if not self.train_split.strip():
-            raise SettingsError("train_split: expected the name of a split. Received: ''.")
+            raise SettingsError(
+                f"train_split: expected the name of a split. Received: {self.train_split!r}."
+            )

@@ -1,13 +1,19 @@
 """What a source of records is, and how one is opened by name."""
 
-from typing import Callable, Optional, Sequence, Union
+import hashlib
+from typing import Any, Callable, Dict, Optional, Sequence, Union
 
 import numpy as np
 import tensorflow as tf
 
 from tfssl.data.settings import DataConfig
+from tfssl.settings import SettingsError
 
 Labels = Union[None, np.ndarray, Callable[[], Optional[np.ndarray]]]
+
+
+class NoSuchSplit(SettingsError):
+    """The data has no split of that name."""
 
 
 class Source:
@@ -58,6 +64,23 @@ class Source:
         self.class_names = None if class_names is None else tuple(class_names)
         self.image_shape = image_shape
         self._labels = labels
+
+    @property
+    def may_have_labels(self) -> bool:
+        """False where there are none; answered without reading any, which can take minutes."""
+        return self._labels is not None
+
+    def fingerprint(self) -> Dict[str, Any]:
+        """What must stay the same while a run goes on: which record has which index."""
+        return {
+            "num_records": self.num_records,
+            "drawable": len(self.drawable),
+            "sha256": hashlib.sha256(self.drawable.tobytes() + self._order()).hexdigest(),
+        }
+
+    def _order(self) -> bytes:
+        """More bytes for the fingerprint: what tells records apart beside their number."""
+        return b""
 
     @property
     def labels(self) -> Optional[np.ndarray]:

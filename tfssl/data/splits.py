@@ -7,8 +7,7 @@ import numpy as np
 from absl import logging
 
 from tfssl.data.settings import DataConfig
-from tfssl.data.source import Source, open_source
-from tfssl.settings import SettingsError
+from tfssl.data.source import NoSuchSplit, Source, open_source
 
 
 def open_splits(config: DataConfig) -> Tuple[Source, Optional[Source]]:
@@ -26,7 +25,7 @@ def open_splits(config: DataConfig) -> Tuple[Source, Optional[Source]]:
         return train, open_source(config, config.test_split) if config.test_split else None
     try:
         return train, open_source(config, "test")
-    except SettingsError as error:
+    except NoSuchSplit as error:
         logging.info("No test split: %s", error)
         return train, None
 

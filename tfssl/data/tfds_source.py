@@ -16,7 +16,7 @@ import tensorflow as tf
 from tfssl.data.class_lists import choose_classes, keep_classes
 from tfssl.data.image_bytes import as_jpeg_or_png, decode_rgb
 from tfssl.data.settings import DataConfig
-from tfssl.data.source import PixelSource, Source
+from tfssl.data.source import NoSuchSplit, PixelSource, Source
 from tfssl.data.tfrecords import FileRange, read_all, read_at, scan_offsets
 from tfssl.settings import SettingsError
 
@@ -201,7 +201,7 @@ def _file_ranges(builder: Any, split: str) -> list[FileRange]:
     try:
         pieces = builder.info.splits[split].file_instructions
     except (KeyError, ValueError) as error:
-        raise SettingsError(
+        raise NoSuchSplit(
             f"split: expected one of {', '.join(builder.info.splits)} of tfds:{builder.name}, or a "
             f"slice such as 'train[:90%]'. Received: {split!r}."
         ) from error

@@ -63,11 +63,13 @@ def _scan(piece: FileRange) -> np.ndarray:
 
 def read_all(ranges: Sequence[FileRange]) -> tf.data.Dataset:
     """The serialized records of all ranges, in order: a dataset of scalar strings."""
-    dataset = None
-    for path, first, count in ranges:
-        piece = tf.data.TFRecordDataset(path).skip(first).take(count)
-        dataset = piece if dataset is None else dataset.concatenate(piece)
-    return dataset
+    paths, first, count = (list(column) for column in zip(*ranges))
+    pieces = tf.data.Dataset.from_tensor_slices(
+        (paths, tf.constant(first, tf.int64), tf.constant(count, tf.int64))
+    )
+    return pieces.flat_map(
+        lambda path, first, count: tf.data.TFRecordDataset(path).skip(first).take(count)
+    )
 
 
 def read_at(path: tf.Tensor, offset: tf.Tensor) -> tf.Tensor:

@@ -37,7 +37,7 @@ class ViewsConfig(Settings):
     )
     interpolation: Optional[str] = setting(
         None,
-        "Interpolation of all crops, antialiased. Unset: the family's.",
+        "Interpolation of the crops in training, antialiased. Unset: the family's.",
         choices=INTERPOLATIONS,
     )
     views_xla: bool = setting(
@@ -55,6 +55,10 @@ class ViewsConfig(Settings):
                         f"Received: views={self.views}.",
                         name,
                     )
+        elif self.local_size and not (self.local_crops or recipe.local_crops):
+            raise SettingsError(
+                "local_size: expected local_crops >= 1. Received: no small views.", "local_size"
+            )
         for view in recipe.views:
             _area(view, self.crop_min_area, self.crop_max_area)
 
