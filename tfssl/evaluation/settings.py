@@ -23,6 +23,12 @@ class EvaluationConfig(Settings):
     )
     linear_epochs: int = setting(100, "linear: passes over the training features.", low=1)
     linear_batch_size: int = setting(1024, "linear: records a step.", low=1)
+    linear_weight_decay: float = setting(0.0, "linear: decay of the kernel, coupled.", low=0.0)
+    linear_milestones: str = setting(
+        "",
+        "linear: epochs done when the learning rate drops to a tenth, separated by commas, as in "
+        "60,80; empty for a cosine to 0.",
+    )
     augment: bool = setting(
         False,
         "linear: new random crops and flips in every pass, through the frozen encoder, instead of "
@@ -38,16 +44,39 @@ class EvaluationConfig(Settings):
     def check(self) -> None:
         """Settings that would have no effect are refused."""
         self.rates()
-        if self.augment and (self.protocol != "linear" or self.baselines or self.standardize):
+        self.milestones()
+        for field in dataclasses.fields(self):
+            reader = field.metadata["help"].partition(":")[0]
+            if reader in PROTOCOLS and reader != self.protocol:
+                if getattr(self, field.name) != field.default:
+                    raise SettingsError(
+                        f"{field.name}: expected only with --protocol={reader}. Received: "
+                        f"--protocol={self.protocol}.",
+                        field.name,
+                    )
+        if self.augment and (self.baselines or self.standardize):
             raise SettingsError(
-                "--augment: expected --protocol=linear without --baselines and --standardize, "
-                "which need features extracted once."
+                "--augment: expected without --baselines and --standardize, which need features "
+                "extracted once. Received: both."
             )
         if self.augment and len(self.rates()) > 1:
             raise SettingsError(
                 "--learning_rates: expected one rate with --augment. "
                 f"Received: {self.learning_rates!r}."
             )
+
+    def milestones(self) -> Tuple[int, ...]:
+        """The milestones as numbers; raises SettingsError."""
+        try:
+            epochs = tuple(int(part) for part in self.linear_milestones.split(",") if part.strip())
+        except ValueError:
+            epochs = (0,)
+        if any(not late > early for early, late in zip((0, *epochs), epochs)):
+            raise SettingsError(
+                "--linear_milestones: expected increasing whole numbers >= 1 separated by commas. "
+                f"Received: {self.linear_milestones!r}."
+            )
+        return epochs
 
     def rates(self) -> Tuple[float, ...]:
         """The learning rates as numbers; raises SettingsError."""

@@ -1,0 +1,35 @@
+"""What may be chosen about an evaluation, and what is refused."""
+
+import pytest
+
+from tfssl.evaluation import EvaluationConfig
+from tfssl.settings import SettingsError
+
+
+def test_numbers_behind_texts():
+    config = EvaluationConfig(
+        protocol="linear", learning_rates="0.1,0.3", linear_milestones="60,80"
+    )
+    assert config.rates() == (0.1, 0.3)
+    assert config.milestones() == (60, 80)
+    assert EvaluationConfig().milestones() == ()
+
+
+@pytest.mark.parametrize(
+    "values, words",
+    [
+        ({"protocol": "linear", "k": 5}, "k: expected only with --protocol=knn"),
+        ({"protocol": "linear", "center": True}, "center: expected only"),
+        ({"protocol": "knn", "standardize": True}, "standardize: expected only"),
+        ({"protocol": "knn", "linear_epochs": 3}, "linear_epochs: expected only"),
+        ({"protocol": "knn", "augment": True}, "augment: expected only"),
+        ({"protocol": "linear", "learning_rates": "fast"}, "positive numbers"),
+        ({"protocol": "linear", "linear_milestones": "80,60"}, "increasing"),
+        ({"protocol": "linear", "linear_milestones": "0.5"}, "increasing"),
+        ({"protocol": "linear", "augment": True, "baselines": True}, "without --baselines"),
+        ({"protocol": "linear", "augment": True, "learning_rates": "1,2"}, "one rate"),
+    ],
+)
+def test_what_would_have_no_effect_is_refused(values, words):
+    with pytest.raises(SettingsError, match=words):
+        EvaluationConfig(**values)
