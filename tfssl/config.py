@@ -7,6 +7,7 @@ method `mira` is `--mira_beta`.
 """
 
 import dataclasses
+import sys
 from typing import Dict, Iterable, List, Optional, Sequence, Tuple
 
 from absl import flags
@@ -34,7 +35,12 @@ def define_settings(
     """Defines one flag for every field of one settings class."""
     for field in dataclasses.fields(owner):
         _DEFINE[settings.value_type(owner, field)](
-            prefix + field.name, field.default, _help(field), flag_values=flag_values
+            prefix + field.name,
+            field.default,
+            _help(field),
+            flag_values=flag_values,
+            # --help shows the flags of the program itself.
+            module_name=sys.argv[0],
         )
 
 
@@ -101,13 +107,21 @@ def read_flagfile(path: str) -> ExperimentConfig:
     return parse([f"--flagfile={path}"])[0]
 
 
-def read_run(run: RunDirectory) -> ExperimentConfig:
-    """The settings of a run; raises SettingsError where the directory holds none."""
+def read_run(run: RunDirectory, data_dir: Optional[str] = None) -> ExperimentConfig:
+    """The settings of a run, with another place of its data where one is given.
+
+    Raises:
+        SettingsError: the directory holds no run, or its data have no place.
+    """
     if not run.flags.is_file():
         raise settings.SettingsError(
             f"--run_dir={run.path}: expected the directory of a run. Received: no flags.cfg in it."
         )
-    return read_flagfile(str(run.flags))
+    config = read_flagfile(str(run.flags))
+    if data_dir is None:
+        return config
+    moved = dataclasses.replace(config.data, data_dir=data_dir)
+    return dataclasses.replace(config, data=moved)
 
 
 def _owners(method_names: Iterable[str]) -> List[Tuple[type, str]]:

@@ -69,11 +69,6 @@ def value_type(owner: type, field: dataclasses.Field) -> type:
     return inner[0] if inner else annotation
 
 
-def is_optional(owner: type, field: dataclasses.Field) -> bool:
-    """Whether None is a valid value of the field."""
-    return type(None) in typing.get_args(typing.get_type_hints(owner)[field.name])
-
-
 def describe_range(field: dataclasses.Field) -> str:
     """The range of a field in words, or an empty string where anything goes."""
     limits = field.metadata

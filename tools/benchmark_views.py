@@ -51,7 +51,7 @@ def rows(image_folder: Optional[str] = None) -> list[dict[str, Any]]:
     with pillow_views.PillowPool(_PARALLELISM) as pool:
         result = [_row(*case, images=_arrays(*case[1::2]), pool=pool) for case in _SMALL]
         if image_folder is not None:
-            files = _files(image_folder)
+            files = jpeg_files(image_folder)
             for case in _LARGE:
                 repeated = [files[i % len(files)] for i in range(case[3])]
                 result.append(_row(*case, images=repeated, pool=pool))
@@ -133,13 +133,13 @@ def _arrays(size: int, count: int) -> list[np.ndarray]:
     return list((smooth.clip(0, 1) * 255).astype(np.uint8))
 
 
-def _files(folder: str) -> list[bytes]:
+def jpeg_files(folder: str) -> list[bytes]:
     """The contents of up to 256 JPEG files."""
     paths = sorted(
         p for p in pathlib.Path(folder).rglob("*") if p.suffix.lower() in (".jpg", ".jpeg")
     )
     if not paths:
-        raise ValueError(f"expected a folder with JPEG files. Received: {folder}.")
+        raise ValueError(f"--photos: expected a folder with JPEG files. Received: {folder}.")
     return [path.read_bytes() for path in paths[:256]]
 
 

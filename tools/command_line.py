@@ -1,12 +1,12 @@
 """What the tools share: one sentence for a mistake, and reading a run."""
 
 import sys
-from typing import List
+from typing import List, Union
 
 from absl import flags
 
 
-def refuse(error: Exception) -> int:
+def refuse(error: Union[Exception, str]) -> int:
     """Prints an error as one sentence; returns the exit code of a refused command."""
     print(f"error: {error}", file=sys.stderr)
     return 2

@@ -4,6 +4,7 @@ Features come from the frozen encoder of the run's newest checkpoint. The result
 setting, goes to <run_dir>/evaluation/<protocol>.json.
 """
 
+import dataclasses
 import functools
 import json
 
@@ -18,6 +19,9 @@ from tfssl import config, training
 from tfssl.evaluation import EvaluationConfig
 
 _RUN_DIR = flags.DEFINE_string("run_dir", None, "The run.")
+_DATA_DIR = flags.DEFINE_string(
+    "data_dir", None, "Folder with prepared tfds data, where it is not the run's any more."
+)
 
 
 def main(_) -> int:
@@ -25,14 +29,20 @@ def main(_) -> int:
     run = training.RunDirectory(_RUN_DIR.value)
     try:
         settings = config.settings_from_flags(EvaluationConfig, flags.FLAGS)
-        experiment, step = training.restore(config.read_run(run), run)
+        experiment, step = training.restore(config.read_run(run, _DATA_DIR.value), run)
         results = training.evaluate(experiment, settings)
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, ImportError) as error:
         return refuse(error)
     name = f"{settings.protocol}{'_augmented' if settings.augment else ''}"
     path = run.path / "evaluation" / f"{name}.json"
     path.parent.mkdir(exist_ok=True)
-    path.write_text(json.dumps({"step": step, "results": results}, indent=2) + "\n")
+    content = {
+        "step": step,
+        "results": results,
+        "evaluation": dataclasses.asdict(settings),
+        **training.circumstances(experiment),
+    }
+    path.write_text(json.dumps(content, indent=2) + "\n")
     for contender, result in results.items():
         print(
             f"{contender}: top-1 {100 * result['top1']:.2f} %, top-5 {100 * result['top5']:.2f} %"

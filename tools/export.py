@@ -15,6 +15,9 @@ from command_line import parse, refuse
 from tfssl import config, training
 
 _RUN_DIR = flags.DEFINE_string("run_dir", None, "The run.")
+_DATA_DIR = flags.DEFINE_string(
+    "data_dir", None, "Folder with prepared tfds data, where it is not the run's any more."
+)
 _OUTPUT = flags.DEFINE_string("output", None, "Where the SavedModel goes; a new folder.")
 
 
@@ -22,9 +25,9 @@ def main(_) -> int:
     """Restores the run and exports its evaluated encoder; returns the exit code."""
     run = training.RunDirectory(_RUN_DIR.value)
     try:
-        experiment, step = training.restore(config.read_run(run), run)
+        experiment, step = training.restore(config.read_run(run, _DATA_DIR.value), run)
         training.export_backbone(experiment, _OUTPUT.value)
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, ImportError) as error:
         return refuse(error)
     print(f"{_OUTPUT.value}: the backbone after step {step}")
     return 0

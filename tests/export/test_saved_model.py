@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.random_inputs import fresh_rng
 from tfssl import backbones, export, views
+from tfssl.export.encoder_copy import copy_encoder
 from tfssl.export.preprocessing import preprocess
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -26,7 +28,7 @@ def make_backbone(channels=3):
     pooled = tf.keras.layers.GlobalAveragePooling2D(dtype="float32")(stage)
     model = tf.keras.Model(images, pooled, name="standin")
     model.stage_outputs = {"stem": stem, "stage1": stage}
-    rng = np.random.default_rng()
+    rng = fresh_rng()
     # Uneven statistics, so that training and inference mode give other numbers.
     bn = model.get_layer("bn")
     bn.set_weights([rng.uniform(0.5, 1.5, w.shape) for w in bn.get_weights()])
@@ -54,7 +56,7 @@ def exported(tmp_path_factory):
 def test_every_signature_equals_evaluation_view_plus_backbone(exported, height, width):
     backbone, path = exported
     loaded = tf.saved_model.load(str(path))
-    pixels = np.random.default_rng().integers(0, 256, (3, height, width, 3)).astype(np.uint8)
+    pixels = fresh_rng().integers(0, 256, (3, height, width, 3)).astype(np.uint8)
     floats = (pixels / 255.0).astype(np.float32)
     seen = np.stack([_evaluation_view(image, 24) for image in pixels])
     both = tf.keras.Model(backbone.inputs, [backbone.outputs[0], *backbone.stage_outputs.values()])
@@ -73,7 +75,7 @@ def test_every_signature_equals_evaluation_view_plus_backbone(exported, height, 
 @pytest.mark.parametrize("size, height, width", [(65, 65, 65), (96, 130, 201), (30, 45, 45)])
 def test_preprocessing_equals_the_evaluation_view(size, height, width):
     # Noise of full contrast makes bicubic kernels overshoot wherever they can.
-    pixels = np.random.default_rng().choice([0, 255], (2, height, width, 3)).astype(np.uint8)
+    pixels = fresh_rng().choice([0, 255], (2, height, width, 3)).astype(np.uint8)
     images = tf.keras.Input([None, None, 3])
     model = tf.keras.Model(images, preprocess(images, image_size=size, mean=MEAN, std=STD))
     expected = np.stack([_evaluation_view(image, size) for image in pixels])
@@ -82,7 +84,7 @@ def test_preprocessing_equals_the_evaluation_view(size, height, width):
 
 
 def test_images_of_the_right_size_are_only_normalised():
-    values = np.random.default_rng().uniform(size=(2, 20, 20, 3)).astype(np.float32)
+    values = fresh_rng().uniform(size=(2, 20, 20, 3)).astype(np.float32)
     images = tf.keras.Input([None, None, 3])
     model = tf.keras.Model(images, preprocess(images, image_size=20, mean=MEAN, std=STD))
     expected = (values - np.float32(MEAN)) / np.float32(STD)
@@ -91,7 +93,7 @@ def test_images_of_the_right_size_are_only_normalised():
 
 def test_it_compiles_with_xla(exported):
     model = tf.keras.models.load_model(exported[1], compile=False)
-    images = tf.constant(np.random.default_rng().uniform(size=(2, 40, 31, 3)), tf.float32)
+    images = tf.constant(fresh_rng().uniform(size=(2, 40, 31, 3)), tf.float32)
     compiled = tf.function(lambda x: model(x, training=False), jit_compile=True)
     np.testing.assert_allclose(compiled(images), model(images, training=False), atol=1e-5)
 
@@ -134,7 +136,7 @@ print("fine")
 
 def test_a_process_without_the_library_uses_and_fine_tunes_it(exported, tmp_path):
     backbone, path = exported
-    images = np.random.default_rng().integers(0, 256, (4, 33, 30, 3)).astype(np.uint8)
+    images = fresh_rng().integers(0, 256, (4, 33, 30, 3)).astype(np.uint8)
     seen = np.stack([_evaluation_view(image, 24) for image in images])
     np.savez(
         tmp_path / "given.npz",
@@ -160,7 +162,7 @@ def test_half_precision_becomes_float32(tmp_path):
     tf.keras.mixed_precision.set_global_policy("float32")
     full = make_backbone()
     full.set_weights(half.get_weights())
-    images = np.random.default_rng().uniform(size=(2, 24, 24, 3)).astype(np.float32)
+    images = fresh_rng().uniform(size=(2, 24, 24, 3)).astype(np.float32)
     expected = full((images - np.float32(MEAN)) / np.float32(STD), training=False)
     found = tf.saved_model.load(str(path)).signatures["float"](images=tf.constant(images))
     np.testing.assert_allclose(found["features"], expected, atol=1e-5)
@@ -174,10 +176,20 @@ def test_a_backbone_on_two_replicas_is_exported_and_not_changed(tmp_path, two_re
     assert backbone.name == "standin" and [w.name for w in backbone.weights] == names
     for before, after in zip(weights, backbone.get_weights()):
         np.testing.assert_array_equal(before, after)
-    images = np.random.default_rng().uniform(size=(2, 24, 24, 3)).astype(np.float32)
+    images = fresh_rng().uniform(size=(2, 24, 24, 3)).astype(np.float32)
     expected = backbone((images - np.float32(MEAN)) / np.float32(STD), training=False)
     found = tf.saved_model.load(str(path)).signatures["float"](images=tf.constant(images))
     np.testing.assert_allclose(found["features"], expected, atol=1e-5)
+
+
+def test_an_export_of_two_replicas_normalises_on_its_own(two_replicas):
+    """Synchronised layers are slow on one device, and lose their guard when they are copied."""
+    with two_replicas.scope():
+        backbone = backbones.build("tiny", image_size=16)
+    synchronised = [layer for layer in backbone.layers if getattr(layer, "synchronized", False)]
+    assert synchronised
+    copy = copy_encoder(backbone)
+    assert not [layer for layer in copy.layers if getattr(layer, "synchronized", False)]
 
 
 def test_page_and_description_say_what_the_model_takes(exported):
@@ -198,7 +210,7 @@ def test_other_numbers_of_channels_and_no_stages(tmp_path):
     path = export.export_saved_model(
         backbone, str(tmp_path / "b"), image_size=24, mean=[0.5], std=[0.25]
     )
-    images = np.random.default_rng().uniform(size=(2, 24, 24, 1)).astype(np.float32)
+    images = fresh_rng().uniform(size=(2, 24, 24, 1)).astype(np.float32)
     found = tf.saved_model.load(str(path)).signatures["stages_float"](images=tf.constant(images))
     assert set(found) == {"features"}
     expected = backbone((images - 0.5) / 0.25, training=False)
@@ -208,7 +220,7 @@ def test_other_numbers_of_channels_and_no_stages(tmp_path):
 def test_a_backbone_of_the_library_is_exported(tmp_path):
     backbone = backbones.build("tiny", image_size=32)
     path = export.export_saved_model(backbone, tmp_path / "b", image_size=32, mean=MEAN, std=STD)
-    images = np.random.default_rng().uniform(size=(2, 32, 32, 3)).astype(np.float32)
+    images = fresh_rng().uniform(size=(2, 32, 32, 3)).astype(np.float32)
     maps = tf.keras.Model(backbone.inputs, backbone.stage_outputs)
     expected = maps((images - np.float32(MEAN)) / np.float32(STD), training=False)
     loaded = tf.saved_model.load(str(path))

@@ -31,6 +31,19 @@ def test_a_mistake_is_one_sentence_and_exit_code_2(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize(
+    "tool, flags",
+    [
+        ("train", ["--mira_beta", "--batch_size", "--run_dir"]),
+        ("evaluate", ["--protocol", "--linear_milestones", "--run_dir"]),
+    ],
+)
+def test_help_lists_the_flags(tool, flags):
+    shown = run(tool, "--help")
+    for flag in flags:
+        assert flag in shown.stdout
+
+
 @pytest.mark.slow
 def test_train_evaluate_export(tmp_path):
     directory = f"--run_dir={tmp_path / 'run'}"

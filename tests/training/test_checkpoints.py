@@ -60,11 +60,15 @@ def test_a_damaged_newest_falls_back(tmp_path, damage):
         path.write_bytes(content)
     else:
         path.write_bytes(content[: len(content) // 2])
+    other, reader = manager(tmp_path, chief=False)
+    assert reader.restore_latest() == 1
+    assert reader.steps() == [1, 2], "who only reads changes nothing"
     other, again = manager(tmp_path)
     assert again.restore_latest() == 1
     np.testing.assert_array_equal(other.weight, np.ones(1000))
     assert int(other.count) == 1
     assert again.steps() == [1]
+    assert (tmp_path / "checkpoints" / "damaged-2").is_dir()
 
 
 def test_only_damaged_checkpoints_is_an_error(tmp_path):

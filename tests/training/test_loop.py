@@ -1,5 +1,6 @@
 """A run in one process: what it leaves behind, how it stops, how it goes on."""
 
+import dataclasses
 import json
 import os
 import signal
@@ -11,7 +12,7 @@ import tensorflow as tf
 from tfssl import config, methods, training
 from tfssl.settings import SettingsError
 from tfssl.training import loop
-from tfssl.training.reports import read_rows
+from tfssl.training.reports import TensorBoardLog, read_rows
 
 TINY = [
     "--dataset=digits",
@@ -72,6 +73,23 @@ def test_tensorboard_reads_the_events(tmp_path):
     assert [event.step for event in events.Tensors("train/loss")] == [2, 4, 6]
 
 
+def test_tensorboard_forgets_the_steps_that_are_done_again(tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    for first, value in ((0, 1.0), (2, 2.0), (4, 3.0)):
+        board = TensorBoardLog(tmp_path, first)
+        for step in range(first + 2, 10, 2):
+            board.write(step, {"loss": value})
+        # What a kill in the middle of a write leaves.
+        newest = max(tmp_path.glob("events*"), key=lambda path: path.name)
+        newest.write_bytes(newest.read_bytes() + (50).to_bytes(8, "little") + b"cut")
+    events = EventAccumulator(str(tmp_path), size_guidance={"tensors": 0})
+    events.Reload()
+    shown = events.Tensors("train/loss")
+    assert [event.step for event in shown] == [2, 4, 6, 8]
+    assert [float(tf.make_ndarray(event.tensor_proto)) for event in shown] == [1, 2, 3, 3]
+
+
 def test_sigterm_saves_and_the_same_command_goes_on(tmp_path, monkeypatch):
     experiment, run = start(tmp_path, "--nofinal_knn")
     rows = loop._Report.row
@@ -107,6 +125,40 @@ def test_nan_stops_with_the_step_and_the_last_good_checkpoint(tmp_path, monkeypa
         training.train(experiment, run)
 
 
+def test_weights_that_a_gradient_spoilt_are_not_saved(tmp_path, monkeypatch):
+    """The loss of step 4 is finite; its gradient is not, and a checkpoint is due after it."""
+    experiment, run = start(tmp_path)
+    method = experiment.method
+    compute = method.compute
+
+    @tf.custom_gradient
+    def spoil(loss):
+        return tf.identity(loss), lambda up: tf.where(method.global_step == 3, np.nan, up)
+
+    def spoiled(batch):
+        loss, logs = compute(batch)
+        return spoil(loss), logs
+
+    monkeypatch.setattr(method, "compute", spoiled)
+    with pytest.raises(training.TrainingStopped, match="after step 4.*step-0000000002"):
+        training.train(experiment, run)
+
+
+def test_other_data_than_the_run_was_started_with_are_refused(tmp_path):
+    experiment, run = start(tmp_path, "--nofinal_knn")
+    training.train(experiment, run)
+    experiment.train.drawable = experiment.train.drawable[1:]
+    with pytest.raises(SettingsError, match="8192 of 8192 readable.*8191 of 8192"):
+        training.train(experiment, run)
+
+
+def test_few_labelled_images_are_judged_with_fewer_neighbours(tmp_path):
+    experiment, run = start(tmp_path, "--knn_records=5")
+    result = training.train(experiment, run)
+    assert result["knn"]["trained"]["k"] == 5
+    assert result["best"]["loss"]["value"] <= result["final"]["loss"]
+
+
 def test_a_run_of_other_flags_is_refused(tmp_path):
     start(tmp_path)
     with pytest.raises(SettingsError, match="--lr: 0.1 -> 0.2"):
@@ -124,6 +176,49 @@ def test_accumulation_trains(tmp_path):
     result = training.train(experiment, run)
     assert int(experiment.method.global_step) == 6
     assert np.isfinite(result["final"]["loss"])
+
+
+def test_a_run_is_read_on_one_device_wherever_it_was_trained(tmp_path, monkeypatch):
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    experiment, run = start(tmp_path, "--nofinal_knn")
+    training.train(experiment, run)
+    wanted = config.read_run(run)
+    elsewhere = dataclasses.replace(wanted.training, strategy="multiworker", xla_step=True)
+    read, step = training.restore(dataclasses.replace(wanted, training=elsewhere), run)
+    assert step == 6 and read.strategy.num_replicas_in_sync == 1
+    assert not read.method.jit_compile
+    for mine, theirs in zip(read.method.get_weights(), experiment.method.get_weights()):
+        np.testing.assert_array_equal(mine, theirs)
+
+
+def test_what_a_result_file_says(tmp_path):
+    experiment, _ = start(tmp_path)
+    facts = json.loads(json.dumps(training.circumstances(experiment)))
+    assert facts["view"]["size"] == 32 and facts["settings"]["evaluate"] == "teacher"
+    assert facts["train"] == "digits/train" and facts["test"] == "digits/test"
+
+
+def test_one_program_for_several_replicas_is_refused(tmp_path):
+    with pytest.raises(SettingsError, match="--xla_step: expected one replica.*2 replicas"):
+        start(tmp_path, "--strategy=mirrored", "--xla_step")
+
+
+@pytest.mark.parametrize("name", ["lamb", "novograd"])
+def test_addons_train_a_step_or_say_what_is_missing(tmp_path, name):
+    other = [flag for flag in TINY if not flag.startswith("--optimizer")]
+    wanted = config.parse([*other, f"--optimizer={name}", "--steps=2", "--nofinal_knn"])[0]
+    if tf.__version__ >= "2.16":
+        with pytest.raises(ImportError, match="expects tensorflow-addons.*Remedy"):
+            training.prepare(wanted)
+        return
+    run = training.RunDirectory(tmp_path / "run")
+    run.claim(config.to_flagfile(wanted))
+    experiment = training.prepare(wanted)
+    before = experiment.method.student.get_weights()
+    training.train(experiment, run)
+    after = experiment.method.student.get_weights()
+    assert all(np.isfinite(w).all() for w in after)
+    assert any((w != b).any() for w, b in zip(after, before))
 
 
 def test_frozen_head_moves_only_after_its_epochs(tmp_path):

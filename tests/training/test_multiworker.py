@@ -3,9 +3,11 @@
 import json
 import os
 import pathlib
+import signal
 import socket
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -60,3 +62,24 @@ def test_two_workers_agree_with_one_process(tmp_path):
         assert other["mi-target"] == pytest.approx(one["mi-target"], rel=1e-2)
     assert (tmp_path / "pair" / "backbone" / "saved_model.pb").is_file()
     assert "images/s" in logs[0] and "images/s" not in logs[1]
+
+
+@pytest.mark.slow
+def test_a_signal_to_one_worker_stops_both_at_the_same_step(tmp_path):
+    cluster = [f"127.0.0.1:{port}" for port in free_ports(2)]
+    flags = ["--strategy=multiworker", "--steps=100000", "--log_every=5", "--nofinal_knn"]
+    run_dir = tmp_path / "pair"
+    workers = [start(run_dir, *flags, cluster=cluster, task=task) for task in range(2)]
+    try:
+        deadline = time.time() + 120
+        while time.time() < deadline and not (run_dir / "metrics.jsonl").exists():
+            time.sleep(0.2)
+        workers[1].send_signal(signal.SIGTERM)
+        codes = [worker.wait(timeout=60) for worker in workers]
+    finally:
+        for worker in workers:
+            worker.kill()
+    logs = [(tmp_path / f"pair-{task}.log").read_text() for task in range(2)]
+    assert codes == [2, 2], logs
+    stopped = [log.partition("Asked to stop; saved at step ")[2].split()[0] for log in logs]
+    assert stopped[0] == stopped[1] and int(stopped[0]) % 5 == 0

@@ -61,7 +61,7 @@ def test_settings_reach_the_adams(name, kind):
 
 @pytest.mark.parametrize("name", ["lamb", "novograd", "radam"])
 def test_addons_train_where_they_exist_and_say_so_where_they_do_not(name):
-    config = OptimizerConfig(optimizer=name, weight_decay=0.0)
+    config = OptimizerConfig(optimizer=name)
     if not HAS_ADDONS:
         with pytest.raises(ImportError, match="expects tensorflow-addons.*Remedy"):
             build_optimizer(config, 0.1)

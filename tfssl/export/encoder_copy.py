@@ -40,7 +40,7 @@ def copy_encoder(backbone: tf.keras.Model) -> tf.keras.Model:
     stages = dict(getattr(backbone, "stage_outputs", {}))
     outputs = {"features": backbone.outputs[0], **stages}
     original = tf.keras.Model(backbone.inputs, outputs, name="backbone")
-    copy = tf.keras.Model.from_config(_in_float32(original.get_config()))
+    copy = tf.keras.Model.from_config(_for_one_device(original.get_config()))
     for layer in original.layers:
         copy.get_layer(layer.name).set_weights(layer.get_weights())
     return copy
@@ -55,12 +55,13 @@ def _is_built_in(layer: tf.keras.layers.Layer) -> bool:
     return type(layer).__module__.split(".")[0] in _BUILT_IN
 
 
-def _in_float32(config: Any) -> Any:
-    """A Keras configuration with every precision policy replaced by float32."""
+def _for_one_device(config: Any) -> Any:
+    """A Keras configuration in float32 whose normalisation asks no other replica."""
     if isinstance(config, dict):
         if config.get("class_name") in ("Policy", "PolicyV1"):
             return "float32"
-        return {key: _in_float32(value) for key, value in config.items()}
+        alone = {"synchronized": False} if "synchronized" in config else {}
+        return {**{key: _for_one_device(value) for key, value in config.items()}, **alone}
     if isinstance(config, (list, tuple)):
-        return type(config)(_in_float32(value) for value in config)
+        return type(config)(_for_one_device(value) for value in config)
     return config

@@ -2,7 +2,7 @@
 
 from tfssl.ops import cosine, warmup_cosine
 from tfssl.training.checkpoints import Checkpoints
-from tfssl.training.evaluate import evaluate
+from tfssl.training.evaluate import circumstances, evaluate
 from tfssl.training.experiment import Experiment, describe, prepare, restore
 from tfssl.training.finish import export_backbone, summary
 from tfssl.training.loop import TrainingStopped, train
@@ -24,6 +24,7 @@ __all__ = [
     "TrainingConfig",
     "TrainingStopped",
     "build_optimizer",
+    "circumstances",
     "cosine",
     "describe",
     "evaluate",

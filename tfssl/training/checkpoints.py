@@ -76,7 +76,7 @@ class Checkpoints:
             shutil.rmtree(self._directory / _NAME.format(old))
 
     def restore_latest(self) -> int:
-        """Restores the newest readable checkpoint.
+        """Restores the newest readable checkpoint; the chief renames newer ones, `damaged-*`.
 
         Returns:
             Its step, or 0 where there is no checkpoint.
@@ -96,8 +96,9 @@ class Checkpoints:
                 )
                 damaged.append((step, reason))
                 continue
-            for bad, _ in damaged:
-                shutil.rmtree(self._directory / _NAME.format(bad), ignore_errors=True)
+            if self._chief:
+                for bad, _ in damaged:
+                    self._set_aside(bad)
             return step
         if damaged:
             raise SettingsError(
@@ -106,6 +107,12 @@ class Checkpoints:
                 "Remedy: remove the folder to start anew, or restore a copy."
             )
         return 0
+
+    def _set_aside(self, step: int) -> None:
+        """Renames a checkpoint that cannot be read, out of the way of the next one of its step."""
+        aside = self._directory / f"damaged-{step}"
+        shutil.rmtree(aside, ignore_errors=True)
+        os.replace(self._directory / _NAME.format(step), aside)
 
     def _read(self, path: pathlib.Path) -> None:
         try:

@@ -1,6 +1,7 @@
 """A run's encoder under an evaluation protocol, beside its baselines where asked."""
 
-from typing import Callable, Dict, Iterator
+import dataclasses
+from typing import Any, Callable, Dict, Iterator
 
 import tensorflow as tf
 
@@ -9,6 +10,27 @@ from tfssl.evaluation import EvaluationConfig
 from tfssl.settings import SettingsError
 from tfssl.training.experiment import Experiment
 from tfssl.training.probes import Extractor, raw_pixels
+
+
+def circumstances(experiment: Experiment) -> Dict[str, Any]:
+    """What a result file says beside the protocol's settings: what was judged, and on what."""
+    config = experiment.config
+    family = views.build_from(config.views, family="eval")
+    return {
+        "method": config.training.method,
+        "settings": dataclasses.asdict(config.method),
+        "backbone": dataclasses.asdict(config.backbone),
+        "data": dataclasses.asdict(config.data),
+        "train": experiment.train.name,
+        "test": None if experiment.test is None else experiment.test.name,
+        "view": {
+            "family": "eval",
+            "size": family.sizes[0],
+            "mean": list(family.mean),
+            "std": list(family.std),
+        },
+        "untrained_seed": config.training.seed,
+    }
 
 
 def evaluate(experiment: Experiment, settings: EvaluationConfig) -> Dict[str, Dict]:
@@ -21,9 +43,9 @@ def evaluate(experiment: Experiment, settings: EvaluationConfig) -> Dict[str, Di
         SettingsError: the data has no labels or no test split.
     """
     _check_labels(experiment)
-    judged = _contenders(experiment)
-    if not settings.baselines:
-        judged = {"trained": judged["trained"]}
+    judged = {"trained": experiment.method.evaluated_encoder}
+    if settings.baselines:
+        judged.update(_baselines(experiment))
     if settings.augment:
         return {name: _augmented(experiment, settings, f) for name, f in judged.items()}
     extract = Extractor(experiment)
@@ -37,14 +59,10 @@ def evaluate(experiment: Experiment, settings: EvaluationConfig) -> Dict[str, Di
     return results
 
 
-def _contenders(experiment: Experiment) -> Dict[str, Callable]:
-    """What a figure is printed beside: the encoder, the same one untrained, and raw pixels."""
+def _baselines(experiment: Experiment) -> Dict[str, Callable]:
+    """What a figure is printed beside: the same encoder untrained, and raw pixels."""
     tf.keras.utils.set_random_seed(experiment.config.training.seed)
-    return {
-        "trained": experiment.method.evaluated_encoder,
-        "untrained": experiment.build_encoder(),
-        "raw pixels": raw_pixels,
-    }
+    return {"untrained": experiment.build_encoder(), "raw pixels": raw_pixels}
 
 
 def _knn(arrays, settings: EvaluationConfig, center: bool) -> Dict:
@@ -58,6 +76,8 @@ def _linear(arrays, settings: EvaluationConfig, center: bool) -> Dict:
         learning_rates=settings.rates(),
         epochs=settings.linear_epochs,
         batch_size=settings.linear_batch_size,
+        weight_decay=settings.linear_weight_decay,
+        milestones=settings.milestones(),
         standardize=settings.standardize,
         seed=settings.evaluation_seed,
     )
@@ -91,9 +111,11 @@ def _augmented(experiment: Experiment, settings: EvaluationConfig, features) -> 
         features,
         epoch,
         data.evaluation_batches(experiment.test, test_family, batch_size=256),
-        num_classes=int(train.labels.max()) + 1,
+        num_classes=1 + int(max(train.labels.max(), experiment.test.labels.max())),
         learning_rate=settings.rates()[0],
         epochs=settings.linear_epochs,
+        weight_decay=settings.linear_weight_decay,
+        milestones=settings.milestones(),
         seed=settings.evaluation_seed,
     )
 

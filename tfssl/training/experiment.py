@@ -78,6 +78,7 @@ def prepare(config: ExperimentConfig) -> Experiment:
     _set_process_state(run)
     strategy = make_strategy(run.strategy)
     check_batch(run.batch_size // run.accumulation, strategy)
+    _check_xla(run, strategy)
     family = views.build_from(config.views)
     method_class.check_views(config.method, family.sizes)
     train, test = data.open_splits(config.data)
@@ -102,12 +103,16 @@ def prepare(config: ExperimentConfig) -> Experiment:
 
 
 def restore(config: ExperimentConfig, run: RunDirectory) -> Tuple[Experiment, int]:
-    """A run's parts as they were at its newest checkpoint, and that checkpoint's step.
+    """A run's parts as they were at its newest checkpoint, on one device, and that step.
 
     Raises:
         SettingsError: the run has no readable checkpoint.
     """
-    experiment = prepare(config)
+    # Where and how fast a run was trained says nothing about where it is read.
+    alone = dataclasses.replace(
+        config.training, strategy="one_device", deterministic=False, xla_step=False
+    )
+    experiment = prepare(dataclasses.replace(config, training=alone))
     keep = config.training.keep_checkpoints
     step = Checkpoints(experiment.method, run.checkpoints, keep=keep, chief=False).restore_latest()
     if not step:
@@ -131,6 +136,15 @@ def _check_accumulation(method_class, accumulation: int) -> None:
         raise SettingsError(
             f"--accumulation: expected 1 for method {method_class.__name__}, because "
             f"{method_class.splits_batch}. Received: {accumulation}."
+        )
+
+
+def _check_xla(run, strategy: tf.distribute.Strategy) -> None:
+    replicas = strategy.num_replicas_in_sync
+    if run.xla_step and replicas > 1:
+        raise SettingsError(
+            "--xla_step: expected one replica, because XLA cannot compile what replicas exchange. "
+            f"Received: {replicas} replicas. Remedy: drop it, kernels are compiled anyway."
         )
 
 
@@ -177,6 +191,7 @@ def describe(experiment: Experiment) -> Dict[str, object]:
         "views": " ".join(map(str, experiment.family.sizes)),
         "batch": plan.batch_size,
         "steps": f"{plan.total_steps} ({plan.steps_per_epoch} an epoch)",
+        "optimizer": f"{config.optimizer.optimizer}, weight decay {config.optimizer.decay:g}",
         "peak learning rate": peak_learning_rate(config.optimizer, plan.batch_size),
         "replicas": experiment.strategy.num_replicas_in_sync,
         "weights": sum(int(tf.size(v)) for v in experiment.method.trainable_variables),

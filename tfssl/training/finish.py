@@ -3,8 +3,10 @@
 import contextlib
 import json
 import os
+import pathlib
 import platform
-from typing import Dict
+import subprocess
+from typing import Dict, List, Optional
 
 import tensorflow as tf
 from absl import logging
@@ -28,17 +30,27 @@ def finish(experiment: Experiment, run: RunDirectory) -> Dict:
         "steps": experiment.plan.total_steps,
         "train_seconds": round(training_seconds(run), 1),
         "final": rows[-1],
-        "lowest_loss": min(row["loss"] for row in rows),
+        "best": _best(read_rows(run.metrics)),
         "knn": _knn_beside_baselines(experiment) if config.training.final_knn else {},
         "flags": run.flags_text.splitlines(),
         "versions": {
             "tfssl": tfssl.__version__,
+            "git": _revision(),
             "tensorflow": tf.__version__,
             "python": platform.python_version(),
         },
     }
     write_whole(run.result, json.dumps(result, indent=2) + "\n")
     return result
+
+
+def _best(rows: List[Dict]) -> Dict[str, Dict]:
+    """The lowest loss and, where it was measured, the highest online kNN accuracy, with steps."""
+    best = {"loss": min((r for r in rows if "loss" in r), key=lambda r: r["loss"])}
+    measured = [row for row in rows if "eval/knn_top1" in row]
+    if measured:
+        best["eval/knn_top1"] = max(measured, key=lambda r: r["eval/knn_top1"])
+    return {name: {"step": row["step"], "value": row[name]} for name, row in best.items()}
 
 
 def export_backbone(experiment: Experiment, path: os.PathLike) -> None:
@@ -52,6 +64,18 @@ def export_backbone(experiment: Experiment, path: os.PathLike) -> None:
             mean=family.mean,
             std=family.std,
         )
+
+
+def _revision() -> Optional[str]:
+    """The commit of the checkout that this package runs from, None outside of one."""
+    root = pathlib.Path(tfssl.__file__).parents[1]
+    if not (root / ".git").exists():
+        return None
+    try:
+        asked = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=12"]
+        return subprocess.run(asked, capture_output=True, text=True).stdout.strip() or None
+    except OSError:  # No git on this machine.
+        return None
 
 
 @contextlib.contextmanager
@@ -70,8 +94,10 @@ def _knn_beside_baselines(experiment: Experiment) -> Dict[str, Dict]:
     train, test = experiment.train, experiment.test
     if train.labels is None or test is None or test.labels is None:
         return {}
-    limit = experiment.config.training.knn_records
-    return evaluate(experiment, EvaluationConfig(baselines=True, max_train_records=limit))
+    voters = len(train.drawable)
+    limit = experiment.config.training.knn_records or voters
+    k = min(EvaluationConfig.k, limit, voters)
+    return evaluate(experiment, EvaluationConfig(k=k, baselines=True, max_train_records=limit))
 
 
 def summary(result: Dict) -> str:

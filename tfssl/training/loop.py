@@ -2,9 +2,8 @@
 
 import atexit
 import math
-import signal
 import tempfile
-from typing import Dict, List
+from typing import Any, Callable, Dict
 
 import tensorflow as tf
 from absl import logging
@@ -15,7 +14,10 @@ from tfssl.training.checkpoints import Checkpoints
 from tfssl.training.experiment import Experiment
 from tfssl.training.reports import MetricsFile, ProgressBar, Stopwatch, TensorBoardLog
 from tfssl.training.run_directory import RunDirectory
+from tfssl.training.stop_request import StopRequest
 from tfssl.training.strategy import is_chief
+
+_LEVERS = "Levers: a lower --lr, a longer --warmup_epochs, --precision=float32."
 
 
 class TrainingStopped(RuntimeError):
@@ -39,6 +41,7 @@ def train(experiment: Experiment, run: RunDirectory) -> Dict:
     """
     config, method, plan = experiment.config.training, experiment.method, experiment.plan
     chief = is_chief(experiment.strategy)
+    run.claim_data(experiment.train.fingerprint(), write=chief)
     checkpoints = Checkpoints(method, run.checkpoints, keep=config.keep_checkpoints, chief=chief)
     step = checkpoints.restore_latest()
     if step:
@@ -51,9 +54,9 @@ def train(experiment: Experiment, run: RunDirectory) -> Dict:
     iterator = iter(experiment.batches(step))
     advance = method.make_train_function(force=True, parts=config.accumulation)
     save_every = config.save_every or plan.steps_per_epoch
-    with _StopRequest() as stop, report:
+    with StopRequest(experiment.strategy, config.log_every) as stop, report:
         while step < plan.total_steps:
-            logs = advance(iterator)
+            logs = _advance(advance, iterator)
             step += 1
             report.advance()
             last = step == plan.total_steps
@@ -63,15 +66,31 @@ def train(experiment: Experiment, run: RunDirectory) -> Dict:
                 method.reset_metrics()
             if step % plan.steps_per_epoch == 0 or last:
                 report.epoch(step)
-            if step % save_every == 0 or last or stop:
+            stopping = stop.agreed(step)
+            if step % save_every == 0 or last or stopping:
                 _check_finite(method, logs, step, checkpoints)
+                _check_weights(method, step, checkpoints)
                 checkpoints.save(step)
-            if stop and not last:
+            if stopping and not last:
                 raise TrainingStopped(
                     f"Asked to stop; saved at step {step} in {checkpoints.latest}."
                 )
     result = finish.finish(experiment, run)
     return result if chief else {}
+
+
+def _advance(advance: Callable, iterator: Any) -> Dict[str, tf.Tensor]:
+    """One step; an image that cannot be decoded after all is an error with a remedy."""
+    try:
+        return advance(iterator)
+    except tf.errors.InvalidArgumentError as error:
+        if "decode" not in str(error).lower():
+            raise
+        raise TrainingStopped(
+            "expected images that can be decoded. Received: one with the ends of an image, but not "
+            f"the middle ({str(error).splitlines()[0][:200]}). Remedy: for a folder, "
+            "--verify_images=full, in another --run_dir, names such files and leaves them out."
+        ) from error
 
 
 def _scratch_copy(run: RunDirectory) -> RunDirectory:
@@ -95,7 +114,7 @@ class _Report:
         self._experiment = experiment
         self._file = MetricsFile(run.metrics)
         self._file.rewind(step)
-        self.board = TensorBoardLog(run.events)
+        self.board = TensorBoardLog(run.events, step)
         self._watch = Stopwatch(run.timing, plan.batch_size)
         self._watch.start(step)
         self._bar = ProgressBar(
@@ -144,39 +163,23 @@ class _Report:
         self._watch.go_on()
 
 
-class _StopRequest:
-    """True once the process got SIGTERM or SIGINT; the loop saves before it obeys."""
-
-    def __init__(self):
-        self._asked = False
-        self._before: List = []
-
-    def __bool__(self) -> bool:
-        return self._asked
-
-    def __enter__(self):
-        for number in (signal.SIGTERM, signal.SIGINT):
-            self._before.append((number, signal.signal(number, self._ask)))
-        return self
-
-    def __exit__(self, *_):
-        for number, handler in self._before:
-            signal.signal(number, handler)
-
-    def _ask(self, number, frame) -> None:
-        del frame
-        logging.warning("Received signal %d: saving, then ending.", number)
-        self._asked = True
-
-
 def _check_finite(method, logs: Dict[str, tf.Tensor], step: int, checkpoints: Checkpoints) -> None:
     """Raises TrainingStopped after a NaN or Inf loss."""
     bad = int(method.first_nonfinite_step.numpy())
     if bad >= 0 or not math.isfinite(float(logs["loss"])):
         where = f"at step {bad}" if bad >= 0 else f"before step {step}"
         raise TrainingStopped(
-            f"The loss is NaN or Inf {where}. Last good checkpoint: {checkpoints.latest}. "
-            "Levers: a lower --lr, a longer --warmup_epochs, --precision=float32."
+            f"The loss is NaN or Inf {where}. Last good checkpoint: {checkpoints.latest}. {_LEVERS}"
+        )
+
+
+def _check_weights(method, step: int, checkpoints: Checkpoints) -> None:
+    """Raises TrainingStopped instead of saving weights that a NaN or Inf gradient has spoilt."""
+    sums = tf.stack([tf.cast(tf.reduce_sum(v), tf.float32) for v in method.trainable_variables])
+    if not bool(tf.reduce_all(tf.math.is_finite(sums))):
+        raise TrainingStopped(
+            f"A weight is NaN or Inf after step {step}. Last good checkpoint: "
+            f"{checkpoints.latest}. {_LEVERS}"
         )
 
 

@@ -1,5 +1,6 @@
 """What is measured on the encoder while it trains: spread, rank and neighbours of its features."""
 
+import math
 from typing import Callable, Dict, List, Optional
 
 import tensorflow as tf
@@ -13,6 +14,8 @@ Probe = Callable[[int], Dict[str, float]]
 # Steps in a row near the chance level before it is worth a warning, and how near (relative).
 _PATIENCE = 200
 _NEAR = 0.005
+# Spread of features, relative to evenly spread ones, that is worth a warning.
+_COLLAPSED = 0.02
 
 
 def make_probes(experiment: Experiment) -> List[Probe]:
@@ -21,7 +24,7 @@ def make_probes(experiment: Experiment) -> List[Probe]:
     probes: List[Probe] = [CollapseGauge(experiment)]
     if run.online_knn:
         probes.append(OnlineKNN(experiment, every=run.online_knn))
-    elif experiment.train.labels is None:
+    elif not experiment.train.may_have_labels:
         logging.info("No labels: kNN accuracy is not measured.")
     return probes
 
@@ -34,16 +37,21 @@ class Extractor:
         self._batch_size = min(256, experiment.plan.batch_size)
 
     def __call__(
-        self, features: Callable, source: data.Source, limit: Optional[int] = None
+        self,
+        features: Callable,
+        source: data.Source,
+        limit: Optional[int] = None,
+        *,
+        with_labels: bool = True,
     ) -> evaluation.Features:
         """Runs `features` over a source, or over `limit` records spread evenly over it."""
-        if limit is not None:
+        if limit:
             source = data.thin(source, limit)
         batches = data.evaluation_batches(
             source,
             self._family,
             batch_size=self._batch_size,
-            with_labels=source.labels is not None,
+            with_labels=with_labels,
         )
         return evaluation.extract(features, batches)
 
@@ -60,15 +68,26 @@ class CollapseGauge:
         self._source = experiment.train
         self._limit = experiment.config.training.gauge_records
         self._extract = Extractor(experiment)
+        self._warned = False
 
     def __call__(self, epoch: int) -> Dict[str, float]:
         """The gauges after an epoch."""
         del epoch
-        features = self._extract(self._method.evaluated_encoder, self._source, self._limit).features
-        return {
-            "collapse/feature_std": float(ops.feature_std(features)),
-            "collapse/effective_rank": float(ops.effective_rank(features)),
-        }
+        features = self._extract(
+            self._method.evaluated_encoder, self._source, self._limit, with_labels=False
+        ).features
+        std, rank = float(ops.feature_std(features)), float(ops.effective_rank(features))
+        even = 1 / math.sqrt(features.shape[1])
+        if not self._warned and std < _COLLAPSED * even:
+            self._warned = True
+            logging.warning(
+                "Features of different images hardly differ: their standard deviation is %.2g, "
+                "evenly spread ones would have %.2g. The encoder has collapsed, or is about to. "
+                "Levers: a lower learning rate, a longer warm-up, a slower teacher.",
+                std,
+                even,
+            )
+        return {"collapse/feature_std": std, "collapse/effective_rank": rank}
 
 
 class OnlineKNN:
@@ -90,7 +109,8 @@ class OnlineKNN:
         limit = self._experiment.config.training.knn_records
         train = self._extract(encoder, self._experiment.train, limit)
         test = self._extract(encoder, self._experiment.test)
-        return evaluation.knn(train.features, train.labels, test.features, test.labels)["top1"]
+        arrays = (train.features, train.labels, test.features, test.labels)
+        return evaluation.knn(*arrays, k=min(20, len(train.labels)))["top1"]
 
 
 class ChanceWatch:

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import pathlib
 import sys
 import time
@@ -10,6 +11,7 @@ from typing import Any, Dict, List, Optional, Sequence
 import numpy as np
 import tensorflow as tf
 import tqdm
+from tensorboard.compat.proto import event_pb2
 
 from tfssl.training.run_directory import RunDirectory, write_whole
 
@@ -37,7 +39,10 @@ class MetricsFile:
 class TensorBoardLog:
     """Scalars, texts and images as TensorBoard event files."""
 
-    def __init__(self, path: pathlib.Path):
+    def __init__(self, path: pathlib.Path, step: int = 0):
+        """Begins at a step; what is there of later steps is done again and dropped."""
+        if step:
+            _rewind_events(path, step)
         self._writer = tf.summary.create_file_writer(str(path))
 
     def write(self, step: int, values: Values) -> None:
@@ -57,6 +62,23 @@ class TensorBoardLog:
         """Writes one text at step 0, as typed."""
         with self._writer.as_default(step=0):
             tf.summary.text(name, "\n".join(f"    {line}" for line in text.splitlines()))
+
+
+def _rewind_events(path: pathlib.Path, step: int) -> None:
+    """Drops the events after a step, as `MetricsFile.rewind` does: TensorBoard would show both."""
+    for file in path.glob("events.out.tfevents.*"):
+        kept = []
+        try:
+            for record in tf.data.TFRecordDataset(str(file)):
+                if event_pb2.Event.FromString(record.numpy()).step <= step:
+                    kept.append(record.numpy())
+        except tf.errors.DataLossError:
+            pass  # A kill has cut the last record short.
+        partial = file.with_name(f"partial-{file.name}")
+        with tf.io.TFRecordWriter(str(partial)) as writer:
+            for record in kept:
+                writer.write(record)
+        os.replace(partial, file)
 
 
 class ProgressBar:

@@ -21,6 +21,7 @@ class RunDirectory:
         self.flags_text: Optional[str] = None
 
     flags = property(lambda self: self.path / "flags.cfg", doc="All resolved flags.")
+    data = property(lambda self: self.path / "data.json", doc="Which record has which index.")
     metrics = property(lambda self: self.path / "metrics.jsonl", doc="A row each log and epoch.")
     timing = property(lambda self: self.path / "timing.jsonl", doc="Seconds and speed of each row.")
     result = property(
@@ -51,7 +52,8 @@ class RunDirectory:
                     f"Received: {'; '.join(changed)}. Remedy: another --run_dir, or the same flags."
                 )
             return
-        if self.path.is_dir() and any(self.path.iterdir()) and write:
+        # Another worker may be writing the flags at this moment.
+        if self.path.is_dir() and any(p != _partial(self.flags) for p in self.path.iterdir()):
             raise SettingsError(
                 f"--run_dir={self.path}: expected a new or empty directory, or that of a run. "
                 "Received: a directory with other files."
@@ -65,6 +67,29 @@ class RunDirectory:
                     f"--run_dir={self.path}: cannot be written ({error})."
                 ) from error
 
+    def claim_data(self, fingerprint: Dict[str, Any], *, write: bool = True) -> None:
+        """Writes what the run's data are, or checks that they are what they were.
+
+        Args:
+            fingerprint: see `tfssl.data.Source.fingerprint`.
+            write: False for workers that do not own the directory.
+
+        Raises:
+            SettingsError: the records are not those the run was started with.
+        """
+        if not self.data.is_file():
+            if write:
+                write_whole(self.data, json.dumps(fingerprint, indent=2) + "\n")
+            return
+        before = json.loads(self.data.read_text())
+        if before != fingerprint:
+            counts = [f"{d['drawable']} of {d['num_records']}" for d in (before, fingerprint)]
+            raise SettingsError(
+                f"--run_dir={self.path}: expected the training records this run was started with, "
+                f"{counts[0]} readable, in the same order. Received: others, {counts[1]} readable. "
+                "Remedy: restore the data, or start anew in another --run_dir."
+            )
+
     def finished(self) -> Optional[Dict[str, Any]]:
         """The result of a finished run, else None."""
         return json.loads(self.result.read_text()) if self.result.is_file() else None
@@ -72,12 +97,17 @@ class RunDirectory:
 
 def write_whole(path: pathlib.Path, text: str) -> None:
     """Writes a text file so that a reader sees the old text or the new one, nothing between."""
-    partial = path.with_name(path.name + ".tmp")
+    partial = _partial(path)
     with open(partial, "w") as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
     os.replace(partial, path)
+
+
+def _partial(path: pathlib.Path) -> pathlib.Path:
+    """Where a text is written before it gets its name."""
+    return path.with_name(path.name + ".tmp")
 
 
 def _difference(old: str, new: str) -> List[str]:

@@ -23,7 +23,10 @@ class TrainingConfig(Settings):
     )
     batch_size: int = setting(256, "Records in an optimizer step, over all replicas.", low=1)
     accumulation: int = setting(
-        1, "Micro-batches a step is split into, to save memory; must divide the batch.", low=1
+        1,
+        "Micro-batches a step is split into, to save memory; must divide the batch. Each is a "
+        "batch of its own to batch statistics and assignments; only gradients add up.",
+        low=1,
     )
     seed: int = setting(5678, "Seeds weights, shuffling and views.", low=0)
     strategy: str = setting(
@@ -56,8 +59,8 @@ class TrainingConfig(Settings):
         True,
         "After training, kNN accuracy beside raw pixels and the untrained encoder, given labels.",
     )
-    knn_records: Optional[int] = setting(
-        50000, "Training records that vote in kNN evaluations, spread evenly. Unset: all.", low=1
+    knn_records: int = setting(
+        50000, "Training records that vote in kNN evaluations, spread evenly; 0: all.", low=0
     )
     gauge_records: int = setting(
         512, "Training records on which feature spread and rank are measured each epoch.", low=2

@@ -31,7 +31,7 @@ def build_optimizer(
         ValueError: a combination that the optimizer cannot do.
     """
     decay = {
-        "weight_decay": config.weight_decay,
+        "weight_decay": config.decay,
         "exclude_rank_below": config.exclude_rank_below,
     }
     clip = {"global_clipnorm": config.clip_norm}

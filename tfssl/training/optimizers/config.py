@@ -70,8 +70,11 @@ class OptimizerConfig(Settings):
     )
     momentum: float = setting(0.9, "Momentum of lars and sgd.", low=0.0, below=1.0)
     nesterov: bool = setting(False, "Nesterov momentum in sgd.")
-    weight_decay: float = setting(
-        1e-6, "Weight decay: coupled in lars and sgd, decoupled in adamw; 0 for adam.", low=0.0
+    weight_decay: Optional[float] = setting(
+        None,
+        "Weight decay: coupled in lars and sgd, decoupled in adamw. Unset: 1e-6, and 0 where none "
+        "is possible (adam) or where it could leave nothing out (novograd, radam).",
+        low=0.0,
     )
     exclude_rank_below: int = setting(
         2,
@@ -110,7 +113,7 @@ class OptimizerConfig(Settings):
                         f"expected {field.default!r} otherwise. "
                         f"Received: {field.name}={value!r}, {flag}={chosen}."
                     )
-        if self.optimizer == "adam" and self.weight_decay > 0:
+        if self.optimizer == "adam" and self.decay > 0:
             raise SettingsError(
                 "adam has no weight decay, expected weight_decay=0. "
                 f"Received: weight_decay={self.weight_decay}. Remedy: --optimizer=adamw."
@@ -127,6 +130,13 @@ class OptimizerConfig(Settings):
                 "lr_schedule=steps and lr_decay_epochs expect each other. Received: "
                 f"lr_schedule={self.lr_schedule}, lr_decay_epochs={self.lr_decay_epochs!r}."
             )
+
+    @property
+    def decay(self) -> float:
+        """The weight decay, also where it was left to the optimizer's default."""
+        if self.weight_decay is None:
+            return 0.0 if self.optimizer in ("adam", "novograd", "radam") else 1e-6
+        return self.weight_decay
 
 
 def peak_learning_rate(config: OptimizerConfig, batch_size: int) -> float:
