@@ -52,6 +52,11 @@ def test_config_makes_a_tiny_step(path):
     assert np.isfinite(list(logs.values())).all()
 
 
+def test_every_config_names_a_run_directory_of_its_own():
+    named = [path.read_text().partition("--run_dir=")[2].split()[0] for path in CONFIGS]
+    assert len(set(named)) == len(named)
+
+
 @pytest.mark.parametrize("path", BASES, ids=lambda p: p.stem)
 def test_every_base_is_used(path):
     line = f"--flagfile=configs/base/{path.name}"
