@@ -1,12 +1,13 @@
 """A small instance of any registered method, and one step of it in several ways."""
 
 import dataclasses
+import pathlib
 from typing import Dict, List, Optional, Sequence
 
 import numpy as np
 import tensorflow as tf
 
-from tfssl import backbones, methods
+from tfssl import backbones, config, methods
 from tfssl.training import SGD
 
 # Widths of heads, banks and queues are named alike in every method; these keep a step short.
@@ -15,6 +16,7 @@ SMALL = {
     "hidden_dim": 32,
     "projection_dim": 128,
 }
+DIGITS = pathlib.Path(__file__).parents[2] / "configs" / "digits"
 SIZE = 16
 BATCH = 8
 
@@ -27,13 +29,20 @@ def small_settings(name: str, **overrides):
     return config(**{**small, **overrides})
 
 
+def embedded_settings(name: str) -> Dict:
+    """What configs/digits/<name>.cfg chooses for the method, without widths and schedules."""
+    chosen = config.read_flagfile(str(DIGITS / f"{name}.cfg")).method
+    keep = {k: v for k, v in dataclasses.asdict(chosen).items() if k not in SMALL}
+    return {key: value for key, value in keep.items() if not key.endswith("_epochs")}
+
+
 def make_plan(**overrides) -> methods.Plan:
     """Forty epochs of one step: schedules move visibly, and the phases of epochs follow fast."""
     sizes = dict(batch_size=BATCH, steps_per_epoch=1, total_steps=40, num_records=64)
     return methods.Plan(**{**sizes, **overrides})
 
 
-def build(name: str, *, seed: int = 0, kind: str = "eager", plan=None, **overrides):
+def build(name: str, *, seed: int = 0, kind: str = "eager", plan=None, optimizer=None, **overrides):
     """A compiled small method with a tiny encoder; the same seed gives the same weights.
 
     `kind` is how its step runs: "eager", which is the cheapest for a few steps, "graph" or "xla".
@@ -44,7 +53,7 @@ def build(name: str, *, seed: int = 0, kind: str = "eager", plan=None, **overrid
         plan or make_plan(),
         lambda: backbones.build("tiny", image_size=SIZE),
     )
-    optimizer = SGD(0.1)
+    optimizer = optimizer or SGD(0.1)
     if tf.keras.mixed_precision.global_policy().name == "mixed_float16":
         optimizer = tf.keras.mixed_precision.LossScaleOptimizer(optimizer)
     method.compile(optimizer=optimizer, run_eagerly=kind == "eager", jit_compile=kind == "xla")

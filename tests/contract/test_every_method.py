@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.contract import harness
-from tfssl import methods
+from tests.contract import harness, textures
+from tfssl import evaluation, methods, ops
+from tfssl.training import SGD
 
 EVERY = pytest.mark.parametrize("name", methods.names())
 
@@ -236,6 +237,40 @@ def test_train_function_follows_a_restored_step(name, tmp_path):
 def test_values_are_derived_again_in_a_golden_test(name):
     """Somebody wrote the method's equations down a second time, in NumPy."""
     assert list((pathlib.Path(__file__).parents[1] / "golden").glob(f"test_{name}*.py"))
+
+
+@EVERY
+def test_learns_on_embedded_data(name):
+    """With the method's own settings for embedded data, features beat those of random weights."""
+    rng = np.random.default_rng(0)
+    steps, rows = 200, 64
+    method = harness.build(
+        name,
+        kind="graph",
+        plan=harness.make_plan(batch_size=rows, total_steps=steps),
+        optimizer=SGD(0.1, momentum=0.9),
+        **harness.embedded_settings(name),
+    )
+    untrained = _texture_accuracy(method)
+    advance = method.make_train_function()
+    for _ in range(steps):
+        labels = rng.integers(0, textures.CLASSES, rows)
+        views = [textures.draw(labels, harness.SIZE, rng) for _ in range(method.min_views)]
+        batch = {"views": tuple(map(tf.constant, views)), "index": tf.range(rows, dtype=tf.int64)}
+        advance(iter([batch]))
+    assert _texture_accuracy(method) > untrained + 0.25
+
+
+def _texture_accuracy(method) -> float:
+    """kNN accuracy of the evaluated encoder on fresh pictures; fails where it has collapsed."""
+    rng = np.random.default_rng(1)
+    arrays = []
+    for rows in (1024, 512):
+        labels = rng.integers(0, textures.CLASSES, rows)
+        pictures = textures.draw(labels, harness.SIZE, rng)
+        arrays += [method.evaluated_encoder(pictures, training=False).numpy(), labels]
+    assert float(ops.effective_rank(arrays[0])) > 2
+    return evaluation.knn(*arrays)["top1"]
 
 
 @EVERY

@@ -1,0 +1,25 @@
+"""Small noisy pictures whose class is the direction of their stripes, and nothing else is.
+
+Place, colours and brightness are drawn anew for every picture. Two pictures of one class are two
+views: what they share is the direction. An encoder of two convolutions can tell directions apart,
+but not before it has learned to.
+"""
+
+import numpy as np
+
+CLASSES = 8
+WAVELENGTH = 4.0  # Pixels.
+
+
+def draw(labels: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
+    """Pictures `[n, size, size, 3]` float32 for labels `[n]`."""
+    n = len(labels)
+    column = np.arange(size, dtype=np.float32)
+    angle = np.pi * (labels + rng.uniform(-0.2, 0.2, n)) / CLASSES
+    along = np.cos(angle)[:, None, None] * column + np.sin(angle)[:, None, None] * column[:, None]
+    phase = rng.uniform(0, 2 * np.pi, (n, 1, 1))
+    stripes = np.sin(2 * np.pi * along / WAVELENGTH + phase)[..., None]
+    colour = 1.0 + 0.5 * rng.normal(size=(n, 1, 1, 3))
+    brightness = 0.5 * rng.normal(size=(n, 1, 1, 3))
+    noise = rng.normal(size=(n, size, size, 3))
+    return (colour * stripes + brightness + noise).astype(np.float32)
