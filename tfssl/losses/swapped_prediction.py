@@ -27,6 +27,11 @@ def swapped_prediction(
     Raises:
         ValueError: shapes that differ or are not matrices, integer tensors, or a temperature that
             is not a positive finite number.
+
+    Example: ln 4 for a student that has learned nothing.
+        >>> uniform = tf.fill([2, 4], 0.25)
+        >>> round(float(swapped_prediction(tf.zeros([2, 4]), uniform, temperature=0.1)), 4)
+        1.3863
     """
     logits, targets = tf.convert_to_tensor(logits), tf.convert_to_tensor(targets)
     if not (logits.dtype.is_floating and targets.dtype.is_floating):

@@ -86,6 +86,13 @@ def mira_assignment(
         Two passes of multiply-adds over the matrix per iteration, 4 * batch * clusters flop.
         Logits whose range exceeds 60 * temperature * (1 - beta) are solved in logarithms, which
         is right for any finite logits, and slow.
+
+    Example: the third row leans to the first cluster by itself, and to the second among others.
+        >>> logits = tf.constant([[0.9, 0.1], [0.8, 0.3], [0.7, 0.6]])
+        >>> mira_assignment(logits, temperature=0.225, beta=2 / 3).numpy().round(2)
+        array([[1.  , 0.  ],
+               [0.99, 0.01],
+               [0.28, 0.72]], dtype=float32)
     """
     targets, info = mira_assignment_with_info(
         logits,

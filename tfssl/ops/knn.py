@@ -52,6 +52,12 @@ def knn_vote(
     Notes:
         Plain graph code: sorting out the largest values is slower under XLA on CPU. Memory beside
         the arguments: 64 MB of similarities and `[1024, num_classes]` scores at a time.
+
+    Example:
+        >>> train = tf.constant([[1.0, 0.0], [0.9, 0.1], [0.0, 1.0]])
+        >>> test = tf.constant([[0.0, 2.0]])
+        >>> knn_vote(train, [0, 0, 1], test, num_classes=2, k=1, temperature=1.0).numpy()
+        array([[0.       , 2.7182817]], dtype=float32)
     """
     train_labels = tf.convert_to_tensor(train_labels)
     _check(train_features, train_labels, test_features, num_classes, k, temperature)

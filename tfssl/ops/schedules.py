@@ -36,6 +36,10 @@ def cosine(step: Step, *, start: float, end: float, total_steps: int) -> Value:
 
     Raises:
         ValueError: `total_steps` < 1, a value that is not finite, or a negative Python step.
+
+    Example:
+        >>> [round(cosine(t, start=1.0, end=0.0, total_steps=4), 2) for t in range(5)]
+        [1.0, 0.85, 0.5, 0.15, 0.0]
     """
     _check_numbers(start=start, end=end)
     _check_steps(step, total_steps)

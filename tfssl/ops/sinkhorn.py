@@ -38,6 +38,13 @@ def sinkhorn_knopp(
         ValueError: an argument that is statically wrong.
         tf.errors.InvalidArgumentError: logits that are not finite (not inside an XLA program,
             which drops assertions: NaN there).
+
+    Example:
+        >>> logits = tf.constant([[0.9, 0.1], [0.8, 0.3], [0.7, 0.6]])
+        >>> sinkhorn_knopp(logits).numpy().round(2)
+        array([[1.  , 0.  ],
+               [0.93, 0.07],
+               [0.  , 1.  ]], dtype=float32)
     """
     logits = tf.stop_gradient(tf.convert_to_tensor(logits))
     check_logits(logits, "prototypes")
