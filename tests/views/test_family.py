@@ -170,3 +170,8 @@ def test_recipes_are_the_papers():
     local = views.FAMILIES["mira"].local
     assert (local.area, local.interpolation) == ((0.05, 0.14), "bicubic")
     assert dict((c.__name__, a) for c, a in local.steps)["GaussianBlur"]["probability"] == 0.5
+
+
+def test_two_channels_are_refused():
+    with pytest.raises(ValueError, match="1, 3 or 4 channels"):
+        build("cifar")(tf.zeros([2, 8, 8, 2]), fold_key(0, tf.range(2)))

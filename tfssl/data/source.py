@@ -107,6 +107,17 @@ class Source:
         """
         raise NotImplementedError(f"{type(self).__name__}.load")
 
+    def load_batch(self, indices: tf.Tensor) -> tf.Tensor:
+        """Reads several records at once; sources with an `image_shape` have it.
+
+        Args:
+            indices: `[batch]` int64, drawable indices.
+
+        Returns:
+            `[batch, height, width, 3]` uint8 pixels.
+        """
+        raise NotImplementedError(f"{type(self).__name__}.load_batch")
+
 
 class PixelSource(Source):
     """Records of one size held in memory as pixels; whole batches are one gather."""

@@ -124,7 +124,7 @@ class ViewFamily:
             For each view `[batch, size, size, 3]` float32, normalised.
         """
         images = _three_channels(images)
-        if images.shape[1] is None or max(images.shape[1:3]) > _DENSE_SIDE:
+        if None in images.shape[1:3] or max(images.shape[1:3]) > _DENSE_SIDE:
             crops = tf.map_fn(
                 lambda element: self.crop(*element),
                 (images, keys),
@@ -206,4 +206,8 @@ def _three_channels(images: tf.Tensor) -> tf.Tensor:
     """Repeats a single channel; keeps the first three of more."""
     if images.shape[-1] == 1:
         return tf.repeat(images, 3, axis=-1)
+    if images.shape[-1] not in (None, 3, 4):
+        raise ValueError(
+            f"expected images with 1, 3 or 4 channels. Received: images.shape={images.shape}."
+        )
     return images[..., :3]
