@@ -54,11 +54,12 @@ class EvaluationConfig(Settings):
                         f"--protocol={self.protocol}.",
                         field.name,
                     )
-        if self.augment and (self.baselines or self.standardize):
-            raise SettingsError(
-                "--augment: expected without --baselines and --standardize, which need features "
-                "extracted once. Received: both."
-            )
+        for name in ("baselines", "standardize"):
+            if self.augment and getattr(self, name):
+                raise SettingsError(
+                    f"--augment: expected without --{name}, which needs features extracted once. "
+                    "Received: both."
+                )
         if self.augment and len(self.rates()) > 1:
             raise SettingsError(
                 "--learning_rates: expected one rate with --augment. "

@@ -110,7 +110,9 @@ class OnlineKNN:
         train = self._extract(encoder, self._experiment.train, limit)
         test = self._extract(encoder, self._experiment.test)
         arrays = (train.features, train.labels, test.features, test.labels)
-        return evaluation.knn(*arrays, k=min(20, len(train.labels)))["top1"]
+        return evaluation.knn(*arrays, k=min(evaluation.EvaluationConfig.k, len(train.labels)))[
+            "top1"
+        ]
 
 
 class ChanceWatch:

@@ -74,7 +74,8 @@ def _rewind_events(path: pathlib.Path, step: int) -> None:
                     kept.append(record.numpy())
         except tf.errors.DataLossError:
             pass  # A kill has cut the last record short.
-        partial = file.with_name(f"partial-{file.name}")
+        # TensorBoard takes every file with "tfevents" in its name for events.
+        partial = path / "rewound.partial"
         with tf.io.TFRecordWriter(str(partial)) as writer:
             for record in kept:
                 writer.write(record)
