@@ -7,7 +7,7 @@ import pytest
 
 from tfssl import config, methods
 from tfssl.settings import SettingsError
-from tfssl.training import ExperimentConfig
+from tfssl.training import ExperimentConfig, RunDirectory
 
 ROOT = pathlib.Path(__file__).parents[1]
 
@@ -62,6 +62,24 @@ def test_a_flagfile_of_resolved_flags_repeats_the_settings(tmp_path):
     path.write_text(config.to_flagfile(wanted))
     assert config.read_flagfile(str(path)) == wanted
     assert "run_dir" not in path.read_text()
+
+
+def test_flags_a_flagfile_does_not_name_are_added_with_their_defaults():
+    text = config.to_flagfile(parse("--mira_beta=0.625"))
+    older = "".join(
+        line for line in text.splitlines(True) if not line.startswith("--gauge_records")
+    )
+    assert older != text and config.complete_flagfile(older) == text
+
+
+def test_a_run_is_read_with_its_data_elsewhere(tmp_path):
+    run = RunDirectory(tmp_path / "run")
+    with pytest.raises(SettingsError, match="no flags.cfg"):
+        config.read_run(run)
+    run.claim(config.to_flagfile(parse("--dataset=tfds:cifar10", "--data_dir=here", "--seed=7")))
+    assert config.read_run(run).data.data_dir == "here"
+    moved = config.read_run(run, data_dir="there")
+    assert moved.data.data_dir == "there" and moved.training.seed == 7
 
 
 def test_flagfiles_nest_and_later_lines_win(tmp_path):

@@ -102,6 +102,11 @@ def to_flagfile(config: ExperimentConfig) -> str:
     return "".join(f"{line}\n" for line in _lines(config).values())
 
 
+def complete_flagfile(text: str) -> str:
+    """A flagfile's text with the defaults of all flags it does not name; raises SettingsError."""
+    return to_flagfile(parse(text.splitlines())[0])
+
+
 def read_flagfile(path: str) -> ExperimentConfig:
     """The settings in a flagfile, such as a run's `flags.cfg`."""
     return parse([f"--flagfile={path}"])[0]

@@ -22,13 +22,15 @@ def main(_) -> int:
     run = training.RunDirectory(_RUN_DIR.value)
     try:
         wanted = config.from_flags(flags.FLAGS)
-        flags_text = config.to_flagfile(wanted)
-        run.claim(flags_text, write=False)
+        claim = functools.partial(
+            run.claim, config.to_flagfile(wanted), complete=config.complete_flagfile
+        )
+        claim(write=False)
         if run.finished() is not None:
             print(f"{run.path}: this run has finished.\n{training.summary(run.finished())}")
             return 0
         experiment = training.prepare(wanted)
-        run.claim(flags_text, write=training.is_chief(experiment.strategy))
+        claim(write=training.is_chief(experiment.strategy))
         for name, value in training.describe(experiment).items():
             logging.info("%s: %s", name, value)
         result = training.train(experiment, run)

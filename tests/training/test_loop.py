@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfssl import config, methods, training
+from tfssl import config, data, methods, training
 from tfssl.settings import SettingsError
-from tfssl.training import loop
+from tfssl.training import loop, probes
 from tfssl.training.reports import TensorBoardLog, read_rows
 
 TINY = [
@@ -142,6 +142,39 @@ def test_weights_that_a_gradient_spoilt_are_not_saved(tmp_path, monkeypatch):
     monkeypatch.setattr(method, "compute", spoiled)
     with pytest.raises(training.TrainingStopped, match="after step 4.*step-0000000002"):
         training.train(experiment, run)
+
+
+def test_an_image_with_a_spoilt_middle_stops_with_a_remedy(tmp_path):
+    images = tmp_path / "images"
+    images.mkdir()
+    random = np.random.default_rng(0)
+    for number in range(8):
+        pixels = random.integers(0, 256, (32, 32, 3), np.uint8)
+        contents = bytearray(tf.io.encode_png(pixels).numpy())
+        if number == 3:
+            contents[1000:1100] = bytes(100)
+        (images / f"{number}.png").write_bytes(contents)
+    flags = [flag for flag in TINY if not flag.startswith(("--dataset", "--batch_size"))]
+    flags += [f"--dataset=folder:{images}", "--batch_size=8", "--verify_images=header"]
+    wanted = config.parse(flags)[0]
+    run = training.RunDirectory(tmp_path / "run")
+    run.claim(config.to_flagfile(wanted))
+    with pytest.raises(
+        data.DamagedImage, match="can be decoded.*Invalid PNG data.*--verify_images=full"
+    ):
+        training.train(training.prepare(wanted), run)
+
+
+def test_a_collapsed_encoder_is_told_once(tmp_path, caplog):
+    experiment, _ = start(tmp_path)
+    gauge = probes.CollapseGauge(experiment)
+    assert gauge(1)["collapse/feature_std"] > 0
+    assert "collapsed" not in caplog.text
+    for variable in experiment.method.evaluated_encoder.trainable_variables:
+        variable.assign(tf.zeros_like(variable))
+    for epoch in (2, 3):
+        assert gauge(epoch)["collapse/feature_std"] == 0
+    assert caplog.text.count("collapsed") == 1
 
 
 def test_other_data_than_the_run_was_started_with_are_refused(tmp_path):

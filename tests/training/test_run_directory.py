@@ -28,6 +28,14 @@ def test_other_flags_are_refused_with_the_difference(tmp_path):
     assert "--method" not in message
 
 
+def test_a_run_of_an_older_version_goes_on_where_new_flags_have_their_defaults(tmp_path):
+    run = RunDirectory(tmp_path / "run")
+    run.claim(FLAGS)
+    run.claim(FLAGS + "--new=1\n", complete=lambda text: text + "--new=1\n")
+    with pytest.raises(SettingsError, match="--new: 1 -> 2"):
+        run.claim(FLAGS + "--new=2\n", complete=lambda text: text + "--new=1\n")
+
+
 def test_a_directory_with_other_files_is_refused(tmp_path):
     (tmp_path / "holiday.jpg").write_bytes(b"")
     with pytest.raises(SettingsError, match="directory with other files"):

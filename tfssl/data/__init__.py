@@ -2,6 +2,7 @@
 
 from tfssl.data.class_lists import IMAGENET100, read_class_list
 from tfssl.data.image_bytes import as_jpeg_or_png, decode_rgb
+from tfssl.data.image_check import DamagedImage, damage_explained
 from tfssl.data.pipeline import (
     distribute,
     epoch_order,
@@ -15,10 +16,12 @@ from tfssl.data.splits import open_splits, thin
 
 __all__ = [
     "IMAGENET100",
+    "DamagedImage",
     "DataConfig",
     "PixelSource",
     "Source",
     "as_jpeg_or_png",
+    "damage_explained",
     "decode_rgb",
     "distribute",
     "epoch_order",

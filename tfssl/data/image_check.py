@@ -4,9 +4,10 @@ Decoding a million files before every run would take too long. Both ends of a fi
 wrong in practice: it is no image, it is empty, or its end is missing.
 """
 
+import contextlib
 import os
 import struct
-from typing import BinaryIO, Optional
+from typing import BinaryIO, Iterator, Optional
 
 import tensorflow as tf
 
@@ -16,6 +17,26 @@ _TAIL = 1 << 16  # Cameras and web servers append up to some kilobytes after the
 # Start-of-frame markers of JPEG; 0xC4, 0xC8 and 0xCC in their range mean something else.
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _BMP_PLAIN, _BMP_BITFIELDS = 0, 3
+
+
+class DamagedImage(ValueError):
+    """An image that passed the check of its ends does not decode."""
+
+
+@contextlib.contextmanager
+def damage_explained() -> Iterator[None]:
+    """Turns the error of a decoder, anywhere in a program of TensorFlow, into a DamagedImage."""
+    try:
+        yield
+    except tf.errors.InvalidArgumentError as error:
+        if "decode" not in str(error).lower():
+            raise
+        reason = error.message.splitlines()[0].rpartition("}} ")[2]
+        raise DamagedImage(
+            "expected images that can be decoded. Received: one with the ends of an image, but not "
+            f"the middle ({reason[:200]}). Remedy: for a folder, "
+            "--verify_images=full, in another --run_dir, names such files and leaves them out."
+        ) from error
 
 
 def why_bad(path: str, verify: str = "header") -> Optional[str]:

@@ -33,6 +33,7 @@ def circumstances(experiment: Experiment) -> Dict[str, Any]:
     }
 
 
+@data.damage_explained()
 def evaluate(experiment: Experiment, settings: EvaluationConfig) -> Dict[str, Dict]:
     """Judges the evaluated encoder; the two baselines too where `settings.baselines` says so.
 
@@ -41,6 +42,7 @@ def evaluate(experiment: Experiment, settings: EvaluationConfig) -> Dict[str, Di
 
     Raises:
         SettingsError: the data has no labels or no test split.
+        DamagedImage: an image does not decode.
     """
     _check_labels(experiment)
     judged = {"trained": experiment.method.evaluated_encoder}

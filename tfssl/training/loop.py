@@ -3,12 +3,12 @@
 import atexit
 import math
 import tempfile
-from typing import Any, Callable, Dict
+from typing import Dict
 
 import tensorflow as tf
 from absl import logging
 
-from tfssl import plots
+from tfssl import data, plots
 from tfssl.training import finish, probes
 from tfssl.training.checkpoints import Checkpoints
 from tfssl.training.experiment import Experiment
@@ -24,6 +24,7 @@ class TrainingStopped(RuntimeError):
     """Training cannot or must not go on; the message says where it stands."""
 
 
+@data.damage_explained()
 def train(experiment: Experiment, run: RunDirectory) -> Dict:
     """Trains to the end, or from the newest checkpoint to the end, and writes the result.
 
@@ -56,7 +57,7 @@ def train(experiment: Experiment, run: RunDirectory) -> Dict:
     save_every = config.save_every or plan.steps_per_epoch
     with StopRequest(experiment.strategy, config.log_every) as stop, report:
         while step < plan.total_steps:
-            logs = _advance(advance, iterator)
+            logs = advance(iterator)
             step += 1
             report.advance()
             last = step == plan.total_steps
@@ -77,20 +78,6 @@ def train(experiment: Experiment, run: RunDirectory) -> Dict:
                 )
     result = finish.finish(experiment, run)
     return result if chief else {}
-
-
-def _advance(advance: Callable, iterator: Any) -> Dict[str, tf.Tensor]:
-    """One step; an image that cannot be decoded after all is an error with a remedy."""
-    try:
-        return advance(iterator)
-    except tf.errors.InvalidArgumentError as error:
-        if "decode" not in str(error).lower():
-            raise
-        raise TrainingStopped(
-            "expected images that can be decoded. Received: one with the ends of an image, but not "
-            f"the middle ({str(error).splitlines()[0][:200]}). Remedy: for a folder, "
-            "--verify_images=full, in another --run_dir, names such files and leaves them out."
-        ) from error
 
 
 def _scratch_copy(run: RunDirectory) -> RunDirectory:

@@ -3,7 +3,7 @@
 import json
 import os
 import pathlib
-from typing import Any, Dict, List, Optional
+from typing import Any, Callable, Dict, List, Optional
 
 from tfssl.settings import SettingsError
 
@@ -32,12 +32,15 @@ class RunDirectory:
     backbone = property(lambda self: self.path / "backbone", doc="The exported SavedModel.")
     views = property(lambda self: self.path / "views.png", doc="The grid of views at step 0.")
 
-    def claim(self, flags_text: str, *, write: bool = True) -> None:
+    def claim(
+        self, flags_text: str, *, write: bool = True, complete: Callable[[str], str] = str
+    ) -> None:
         """Writes the flags of a new run, or checks them against those of the run to continue.
 
         Args:
             flags_text: the resolved flags, one a line.
             write: False for workers that do not own the directory.
+            complete: given the flags the run was started with, adds those that did not exist then.
 
         Raises:
             SettingsError: the directory belongs to a run with other flags, holds something else,
@@ -45,7 +48,7 @@ class RunDirectory:
         """
         self.flags_text = flags_text
         if self.flags.is_file():
-            changed = _difference(self.flags.read_text(), flags_text)
+            changed = _difference(complete(self.flags.read_text()), flags_text)
             if changed:
                 raise SettingsError(
                     f"--run_dir={self.path}: expected the flags this run was started with. "
