@@ -39,7 +39,9 @@ def main(_) -> int:
             raise
         return refuse(error)
     if result:
-        print(f"{training.summary(result)}\nbackbone: {run.backbone}")
+        print(training.summary(result))
+        if wanted.training.final_export:
+            print(f"backbone: {run.backbone}")
     return 0
 
 

@@ -66,7 +66,7 @@ def test_three_corrupt_files_of_ten(tmp_path):
 
 def test_images_smaller_than_the_crop_are_enlarged(tmp_path):
     write_images(tmp_path, 8, size=(3, 1))
-    experiment = prepare(f"--dataset=folder:{tmp_path}", "--batch_size=4", "--noviews_xla")
+    experiment = prepare(f"--dataset=folder:{tmp_path}", "--batch_size=4")
     batch = next(iter(experiment.batches(0)))
     assert batch["views"][0].shape == (4, 32, 32, 3)
     assert np.isfinite(batch["views"][0]).all()
@@ -82,7 +82,7 @@ def test_online_knn_needs_labels(tmp_path):
 
 def test_a_folder_without_labels_trains_to_the_end(tmp_path):
     write_images(tmp_path / "images", 8)
-    flags = [f"--dataset=folder:{tmp_path / 'images'}", "--batch_size=4", "--noviews_xla"]
+    flags = [f"--dataset=folder:{tmp_path / 'images'}", "--batch_size=4"]
     wanted = config.parse([*SMALL, *flags])[0]
     run = training.RunDirectory(tmp_path / "run")
     run.claim(config.to_flagfile(wanted))

@@ -16,7 +16,7 @@ ROOT = pathlib.Path(__file__).parents[2]
 
 
 def command(run_dir):
-    flags = [*TINY, "--steps=60", "--save_every=7", "--deterministic", "--nofinal_knn"]
+    flags = [*TINY, "--steps=60", "--save_every=7", "--deterministic"]
     return [sys.executable, "tools/train.py", *flags, f"--run_dir={run_dir}"]
 
 
@@ -60,8 +60,3 @@ def test_a_killed_run_ends_like_an_uninterrupted_one(tmp_path):
         if (expected[name] != received[name]).any()
     }
     assert not differ
-
-    again = subprocess.run(
-        command(torn), cwd=ROOT, env=environment, check=True, capture_output=True, text=True
-    )
-    assert "this run has finished" in again.stdout

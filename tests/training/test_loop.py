@@ -27,6 +27,10 @@ TINY = [
     "--save_every=2",
     "--gauge_records=64",
     "--knn_records=256",
+    # What takes seconds, and is wanted by single tests only.
+    "--nofinal_export",
+    "--nofinal_knn",
+    "--noviews_xla",
     "--mira_num_prototypes=16",
     "--mira_hidden_dim=32",
     "--mira_projection_dim=16",
@@ -41,7 +45,7 @@ def start(tmp_path, *more, name="run"):
 
 
 def test_a_run_leaves_what_it_promises(tmp_path):
-    experiment, run = start(tmp_path)
+    experiment, run = start(tmp_path, "--final_export", "--final_knn", "--knn_records=5")
     result = training.train(experiment, run)
 
     rows = read_rows(run.metrics)
@@ -51,7 +55,9 @@ def test_a_run_leaves_what_it_promises(tmp_path):
     assert any("collapse/effective_rank" in row for row in rows)
     assert json.loads(run.result.read_text()) == result
     assert set(result["knn"]) == {"trained", "untrained", "raw pixels"}
+    assert result["knn"]["trained"]["k"] == 5  # There are no more neighbours.
     assert result["final"] == [row for row in rows if "loss" in row][-1]
+    assert result["best"]["loss"]["value"] <= result["final"]["loss"]
     assert run.views.stat().st_size > 1000
     assert "loss" in training.summary(result)
 
@@ -63,7 +69,7 @@ def test_a_run_leaves_what_it_promises(tmp_path):
 def test_tensorboard_reads_the_events(tmp_path):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    experiment, run = start(tmp_path, "--nofinal_knn", "--online_knn=1")
+    experiment, run = start(tmp_path, "--online_knn=1")
     training.train(experiment, run)
     events = EventAccumulator(str(run.events), size_guidance={"tensors": 0})
     events.Reload()
@@ -91,7 +97,7 @@ def test_tensorboard_forgets_the_steps_that_are_done_again(tmp_path):
 
 
 def test_sigterm_saves_and_the_same_command_goes_on(tmp_path, monkeypatch):
-    experiment, run = start(tmp_path, "--nofinal_knn")
+    experiment, run = start(tmp_path)
     rows = loop._Report.row
 
     def kill_at_four(self, step, logs):
@@ -104,7 +110,7 @@ def test_sigterm_saves_and_the_same_command_goes_on(tmp_path, monkeypatch):
         training.train(experiment, run)
     monkeypatch.undo()
     assert not run.result.exists()
-    experiment, run = start(tmp_path, "--nofinal_knn")
+    experiment, run = start(tmp_path)
     training.train(experiment, run)
     steps = [row["step"] for row in read_rows(run.metrics) if "loss" in row]
     assert steps == [2, 4, 6]
@@ -178,18 +184,11 @@ def test_a_collapsed_encoder_is_told_once(tmp_path, caplog):
 
 
 def test_other_data_than_the_run_was_started_with_are_refused(tmp_path):
-    experiment, run = start(tmp_path, "--nofinal_knn")
+    experiment, run = start(tmp_path)
     training.train(experiment, run)
     experiment.train.drawable = experiment.train.drawable[1:]
     with pytest.raises(SettingsError, match="8192 of 8192 readable.*8191 of 8192"):
         training.train(experiment, run)
-
-
-def test_few_labelled_images_are_judged_with_fewer_neighbours(tmp_path):
-    experiment, run = start(tmp_path, "--knn_records=5")
-    result = training.train(experiment, run)
-    assert result["knn"]["trained"]["k"] == 5
-    assert result["best"]["loss"]["value"] <= result["final"]["loss"]
 
 
 def test_a_run_of_other_flags_is_refused(tmp_path):
@@ -205,7 +204,7 @@ def test_accumulation_is_refused_where_the_loss_needs_the_whole_batch(tmp_path, 
 
 
 def test_accumulation_trains(tmp_path):
-    experiment, run = start(tmp_path, "--accumulation=2", "--nofinal_knn")
+    experiment, run = start(tmp_path, "--accumulation=2")
     result = training.train(experiment, run)
     assert int(experiment.method.global_step) == 6
     assert np.isfinite(result["final"]["loss"])
@@ -213,7 +212,7 @@ def test_accumulation_trains(tmp_path):
 
 def test_a_run_is_read_on_one_device_wherever_it_was_trained(tmp_path, monkeypatch):
     monkeypatch.delenv("TF_CONFIG", raising=False)
-    experiment, run = start(tmp_path, "--nofinal_knn")
+    experiment, run = start(tmp_path)
     training.train(experiment, run)
     wanted = config.read_run(run)
     elsewhere = dataclasses.replace(wanted.training, strategy="multiworker", xla_step=True)
@@ -239,7 +238,7 @@ def test_one_program_for_several_replicas_is_refused(tmp_path):
 @pytest.mark.parametrize("name", ["lamb", "novograd"])
 def test_addons_train_a_step_or_say_what_is_missing(tmp_path, name):
     other = [flag for flag in TINY if not flag.startswith("--optimizer")]
-    wanted = config.parse([*other, f"--optimizer={name}", "--steps=2", "--nofinal_knn"])[0]
+    wanted = config.parse([*other, f"--optimizer={name}", "--steps=2"])[0]
     if tf.__version__ >= "2.16":
         with pytest.raises(ImportError, match="expects tensorflow-addons.*Remedy"):
             training.prepare(wanted)
@@ -255,7 +254,10 @@ def test_addons_train_a_step_or_say_what_is_missing(tmp_path, name):
 
 
 def test_frozen_head_moves_only_after_its_epochs(tmp_path):
-    experiment, _ = start(tmp_path, "--mira_freeze_head_epochs=1", "--batch_size=4096", "--steps=3")
+    flags = ["--mira_freeze_head_epochs=1", "--batch_size=400", "--steps=3"]
+    classes = tmp_path / "classes.txt"
+    classes.write_text("7\n")
+    experiment, _ = start(tmp_path, *flags, f"--class_list={classes}")
     method = experiment.method
     assert experiment.plan.steps_per_epoch == 2
     head = [method.prototypes.trainable_variables[0].numpy()]

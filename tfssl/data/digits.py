@@ -70,11 +70,17 @@ def open_digits(config: DataConfig, split: str) -> PixelSource:
     """
     if split not in _SPLITS:
         raise NoSuchSplit(f"split of digits: expected 'train' or 'test'. Received: {split!r}.")
-    pixels, labels = draw_canvases(split, np.arange(NUM_CANVASES[split]))
+    pixels, labels = _all_canvases(split)
     names = tuple(str(digit) for digit in range(10))
     chosen = choose_classes(config.class_list, names, where="digits")
     kept, labels = keep_classes(labels, names, chosen)
     return PixelSource(f"digits/{split}", pixels[kept], labels=labels, class_names=chosen)
+
+
+@functools.lru_cache(maxsize=None)
+def _all_canvases(split: str) -> tuple[np.ndarray, np.ndarray]:
+    """All canvases of a split, to be copied; drawing them takes seconds."""
+    return draw_canvases(split, np.arange(NUM_CANVASES[split]))
 
 
 @functools.lru_cache(maxsize=None)

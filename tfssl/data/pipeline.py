@@ -228,6 +228,10 @@ def _assemble(
         crops, keys = element.pop("crops"), element.pop("key")
         return {"views": tuple(family.finish(crops, keys)), **element}
 
+    # None of them has Python control flow on tensors, and looking for it takes seconds.
+    add_keys, batched, crop, finish = map(
+        tf.autograph.experimental.do_not_convert, (add_keys, batched, crop, finish)
+    )
     dataset = dataset.map(add_keys)
     if source.image_shape is not None:
         dataset = dataset.map(batched, tf.data.AUTOTUNE)

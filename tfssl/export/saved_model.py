@@ -100,7 +100,7 @@ def _signatures(
 
     def signature(function: Callable, dtype: tf.DType) -> Callable:
         images = tf.TensorSpec([None, None, None, channels], dtype, name="images")
-        return tf.function(function, input_signature=[images])
+        return tf.function(function, input_signature=[images], autograph=False)
 
     uint8 = signature(from_uint8, tf.uint8)
     return {

@@ -21,9 +21,10 @@ from tfssl.training.run_directory import RunDirectory, write_whole
 
 
 def finish(experiment: Experiment, run: RunDirectory) -> Dict:
-    """Exports the evaluated encoder and writes `result.json`; returns what it holds."""
+    """Exports and judges as the settings say, writes `result.json`; returns what it holds."""
     config = experiment.config
-    export_backbone(experiment, run.backbone)
+    if config.training.final_export:
+        export_backbone(experiment, run.backbone)
     rows = [row for row in read_rows(run.metrics) if "loss" in row]
     result = {
         "method": config.training.method,

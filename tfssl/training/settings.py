@@ -55,6 +55,9 @@ class TrainingConfig(Settings):
         "Epochs between two kNN evaluations on the test split. Unset or 0: only at the end.",
         low=0,
     )
+    final_export: bool = setting(
+        True, "After training, write the evaluated encoder to <run_dir>/backbone, a SavedModel."
+    )
     final_knn: bool = setting(
         True,
         "After training, kNN accuracy beside raw pixels and the untrained encoder, given labels.",

@@ -29,8 +29,8 @@ class ViewMaker:
         self.layers: tuple[ViewLayer, ...] = tuple(
             layer(stream=i, **arguments) for i, (layer, arguments) in enumerate(recipe.steps, 1)
         ) + (normalize,)
-        self.finish = tf.function(self._finish, jit_compile=xla)
-        self.make = tf.function(self._make, jit_compile=xla)
+        self.finish = tf.function(self._finish, autograph=False, jit_compile=xla)
+        self.make = tf.function(self._make, autograph=False, jit_compile=xla)
 
     def _finish(self, crops: tf.Tensor, keys: tf.Tensor) -> tf.Tensor:
         """Everything after the crop, for a batch."""
