@@ -89,6 +89,7 @@ def _functions(graph):
 
 
 @EVERY
+@pytest.mark.slow
 def test_one_xla_program_agrees_in_float32(name):
     """What users run: single precision, whose sums an XLA program orders in its own way."""
     batch = harness.make_batch(name)

@@ -131,6 +131,7 @@ def test_nan_stops_with_the_step_and_the_last_good_checkpoint(tmp_path, monkeypa
         training.train(experiment, run)
 
 
+@pytest.mark.slow
 def test_weights_that_a_gradient_spoilt_are_not_saved(tmp_path, monkeypatch):
     """The loss of step 4 is finite; its gradient is not, and a checkpoint is due after it."""
     experiment, run = start(tmp_path)
@@ -185,7 +186,7 @@ def test_a_collapsed_encoder_is_told_once(tmp_path, caplog):
 
 def test_other_data_than_the_run_was_started_with_are_refused(tmp_path):
     experiment, run = start(tmp_path)
-    training.train(experiment, run)
+    run.claim_data(experiment.train.fingerprint())
     experiment.train.drawable = experiment.train.drawable[1:]
     with pytest.raises(SettingsError, match="8192 of 8192 readable.*8191 of 8192"):
         training.train(experiment, run)
@@ -203,6 +204,7 @@ def test_accumulation_is_refused_where_the_loss_needs_the_whole_batch(tmp_path, 
         start(tmp_path, "--accumulation=2")
 
 
+@pytest.mark.slow
 def test_accumulation_trains(tmp_path):
     experiment, run = start(tmp_path, "--accumulation=2")
     result = training.train(experiment, run)
@@ -253,6 +255,7 @@ def test_addons_train_a_step_or_say_what_is_missing(tmp_path, name):
     assert any((w != b).any() for w, b in zip(after, before))
 
 
+@pytest.mark.slow
 def test_frozen_head_moves_only_after_its_epochs(tmp_path):
     flags = ["--mira_freeze_head_epochs=1", "--batch_size=400", "--steps=3"]
     classes = tmp_path / "classes.txt"
