@@ -36,6 +36,16 @@ def test_a_run_of_an_older_version_goes_on_where_new_flags_have_their_defaults(t
         run.claim(FLAGS + "--new=2\n", complete=lambda text: text + "--new=1\n")
 
 
+def test_flags_this_version_does_not_know_are_named(tmp_path):
+    def refuse(text):
+        raise SettingsError("unknown flag")
+
+    run = RunDirectory(tmp_path)
+    run.claim("--method=other\n--gone=1\n")
+    with pytest.raises(SettingsError, match="--gone: 1 -> unset; .*--method: other -> mira"):
+        run.claim(FLAGS, complete=refuse)
+
+
 def test_a_directory_with_other_files_is_refused(tmp_path):
     (tmp_path / "holiday.jpg").write_bytes(b"")
     with pytest.raises(SettingsError, match="directory with other files"):

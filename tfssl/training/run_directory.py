@@ -1,5 +1,6 @@
 """The run directory: who owns it, and the files that a run leaves in it."""
 
+import contextlib
 import json
 import os
 import pathlib
@@ -48,7 +49,11 @@ class RunDirectory:
         """
         self.flags_text = flags_text
         if self.flags.is_file():
-            changed = _difference(complete(self.flags.read_text()), flags_text)
+            before = self.flags.read_text()
+            # Flags that this version does not understand are compared as they stand.
+            with contextlib.suppress(SettingsError):
+                before = complete(before)
+            changed = _difference(before, flags_text)
             if changed:
                 raise SettingsError(
                     f"--run_dir={self.path}: expected the flags this run was started with. "
