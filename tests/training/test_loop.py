@@ -45,7 +45,8 @@ def start(tmp_path, *more, name="run"):
 
 
 def test_a_run_leaves_what_it_promises(tmp_path):
-    experiment, run = start(tmp_path, "--final_export", "--final_knn", "--knn_records=5")
+    flags = ["--final_export", "--final_knn", "--knn_records=5", "--views_xla"]
+    experiment, run = start(tmp_path, *flags)
     result = training.train(experiment, run)
 
     rows = read_rows(run.metrics)
@@ -131,7 +132,6 @@ def test_nan_stops_with_the_step_and_the_last_good_checkpoint(tmp_path, monkeypa
         training.train(experiment, run)
 
 
-@pytest.mark.slow
 def test_weights_that_a_gradient_spoilt_are_not_saved(tmp_path, monkeypatch):
     """The loss of step 4 is finite; its gradient is not, and a checkpoint is due after it."""
     experiment, run = start(tmp_path)
@@ -204,7 +204,6 @@ def test_accumulation_is_refused_where_the_loss_needs_the_whole_batch(tmp_path, 
         start(tmp_path, "--accumulation=2")
 
 
-@pytest.mark.slow
 def test_accumulation_trains(tmp_path):
     experiment, run = start(tmp_path, "--accumulation=2")
     result = training.train(experiment, run)
@@ -255,7 +254,6 @@ def test_addons_train_a_step_or_say_what_is_missing(tmp_path, name):
     assert any((w != b).any() for w, b in zip(after, before))
 
 
-@pytest.mark.slow
 def test_frozen_head_moves_only_after_its_epochs(tmp_path):
     flags = ["--mira_freeze_head_epochs=1", "--batch_size=400", "--steps=3"]
     classes = tmp_path / "classes.txt"

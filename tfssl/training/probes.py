@@ -110,9 +110,8 @@ class OnlineKNN:
         train = self._extract(encoder, self._experiment.train, limit)
         test = self._extract(encoder, self._experiment.test)
         arrays = (train.features, train.labels, test.features, test.labels)
-        return evaluation.knn(*arrays, k=min(evaluation.EvaluationConfig.k, len(train.labels)))[
-            "top1"
-        ]
+        k = min(evaluation.EvaluationConfig.k, len(train.labels))
+        return evaluation.knn(*arrays, k=k)["top1"]
 
 
 class ChanceWatch:
