@@ -91,7 +91,7 @@ def test_t5_the_map_contracts_is_homogeneous_and_monotone(z, beta, rng):
     def step(u):
         # The kernel maps s to s with u = (s / batch)^(1 - beta), and its weights are scaled.
         s = u ** (1 / (1 - beta))
-        sums, _ = fixed_point._sweep(tf.constant(s), tf.constant(beta, tf.float64), matrix)
+        sums = fixed_point._sweep([tf.constant(s)], tf.constant(beta, tf.float64), matrix)
         return (sums.numpy() / len(z) * s.min() ** beta) ** (1 - beta)
 
     u, v = np.exp(rng.normal(size=(2, 7)))

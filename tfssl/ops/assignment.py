@@ -18,7 +18,8 @@ from tfssl.ops.checks import (
     scalar_argument,
 )
 
-# Largest (max - min of the logits) / (temperature * (1 - beta)) for the direct form.
+# The direct form is used up to this (max - min of the logits) / (temperature * (1 - beta)), or
+# log(clusters) more.
 _DIRECT_RANGE = 60.0
 
 
@@ -84,8 +85,8 @@ def mira_assignment(
 
     Notes:
         Two passes of multiply-adds over the matrix per iteration, 4 * batch * clusters flop.
-        Logits whose range exceeds 60 * temperature * (1 - beta) are solved in logarithms, which
-        is right for any finite logits, and slow.
+        Logits whose range exceeds 60 * temperature * (1 - beta), by a few percent where clusters
+        are many, are solved in logarithms, which is right for any finite logits, and slow.
 
     Example: the third row leans to the first cluster by itself, and to the second among others.
         >>> logits = tf.constant([[0.9, 0.1], [0.8, 0.3], [0.7, 0.6]])
@@ -150,15 +151,18 @@ def mira_assignment_with_info(
 @tf.function(autograph=False)
 def _solve(logits, temperature, beta, num_iterations, tolerance):
     """Chooses the form of the iteration; returns its solution, and whether logits were finite."""
-    top, bottom = tf.reduce_max(logits), tf.reduce_min(logits)
-    spread = (top - bottom) / (temperature * (1.0 - beta))
-    arguments = (temperature, beta, num_iterations, tolerance)
-    solution = tf.cond(
+    start = fixed_point.start_direct(logits, temperature, beta)
+    limit = _DIRECT_RANGE + math.log(logits.shape[1])
+    arguments = (beta, num_iterations, tolerance)
+    solution, finite = tf.cond(
         # False for NaN: whatever the second form makes of it is flagged below.
-        spread <= tf.constant(_DIRECT_RANGE, logits.dtype),
-        lambda: fixed_point.solve_direct(logits, top, *arguments),
-        lambda: fixed_point.solve_in_logs(logits, *arguments),
+        start.spread <= tf.constant(limit, logits.dtype),
+        lambda: (fixed_point.solve_direct(start, *arguments), tf.constant(True)),
+        lambda: (
+            fixed_point.solve_in_logs(logits, temperature, *arguments),
+            tf.reduce_all(tf.math.is_finite(logits)),
+        ),
     )
-    # Maximum and minimum show infinities. A NaN, which they may overlook, is in every target.
-    finite = tf.math.is_finite(top - bottom) & tf.math.is_finite(solution.max_marginal)
+    # An infinity leads to the second form. A NaN, which may not, is in every target.
+    finite &= tf.math.is_finite(solution.max_marginal)
     return solution, finite

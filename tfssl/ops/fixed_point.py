@@ -23,6 +23,8 @@ _BLOCK = 3 * 2**19
 # Shards run side by side; two of them come close to the bandwidth of the memory.
 _SHARDS = 2
 _MAX_BLOCKS = 32
+# So many rows of any length end at a multiple of 64 bytes.
+_ALIGNED = 16
 # Sweeps per turn of the graph's loop, an even number. Turns cost time for every block.
 _SWEEPS = 6
 
@@ -34,6 +36,21 @@ class Solution(NamedTuple):
     distance: tf.Tensor
     iterations: tf.Tensor
     max_marginal: tf.Tensor
+
+
+class Start(NamedTuple):
+    """What the direct form begins with.
+
+    Attributes:
+        matrix: `[batch, clusters]`, A up to a factor.
+        totals: parts of its column sums with a = 1; their sum is s.
+        spread: log(max A / min A), or up to log(clusters) more. NaN or infinite where A has left
+            the range of its type.
+    """
+
+    matrix: tf.Tensor
+    totals: List[tf.Tensor]
+    spread: tf.Tensor
 
 
 def plan_shards(rows: Optional[int], columns: int, itemsize: int) -> List[List[Tuple]]:
@@ -50,26 +67,38 @@ def plan_shards(rows: Optional[int], columns: int, itemsize: int) -> List[List[T
     large = rows is not None and rows * columns * itemsize > _LARGE
     if not large or any(d.device_type != "CPU" for d in tf.config.list_logical_devices()):
         return [[(0, rows)]]
-    per_shard = -(-rows // _SHARDS)
-    height = max(8, _BLOCK // (columns * itemsize), -(-per_shard // _MAX_BLOCKS))
+    per_shard = _round_up(-(-rows // _SHARDS))
+    count = min(_MAX_BLOCKS, -(-per_shard * columns * itemsize // _BLOCK))
+    height = _round_up(-(-per_shard // count))
     return [
         [(r, min(r + height, end)) for r in range(begin, end, height)]
         for begin, end in ((b, min(b + per_shard, rows)) for b in range(0, rows, per_shard))
     ]
 
 
-def solve_direct(
-    logits: tf.Tensor,
-    top: tf.Tensor,
-    temperature: tf.Tensor,
-    beta: tf.Tensor,
-    num_iterations: tf.Tensor,
-    tolerance: Optional[tf.Tensor],
-) -> Solution:
-    """Iterates with A itself; right while (max - min of the logits) / T stays below 60.
+def start_direct(logits: tf.Tensor, temperature: tf.Tensor, beta: tf.Tensor) -> Start:
+    """A, its first sweep, and by how much its entries differ, which decides what it is good for.
 
-    Then all entries of A are in [e^-60, 1]. The iteration keeps max a = 1, so e^-60 <= den <=
-    clusters, and no intermediate result leaves float32.
+    Any factor of A does; its first entry is 1 here. Row sums bound the largest entry, which saves
+    a pass over A.
+    """
+    matrix = _exponentials(logits, 1.0 / (temperature * (1.0 - beta)))
+    shards = _cut(matrix)
+    ones = [tf.ones(logits.shape[1:], logits.dtype)] * len(shards)
+    # From the last block to the first: the next sweep begins with that.
+    totals, row_sums = zip(*(_sweep_and_row_sums(ones, beta, *blocks[::-1]) for blocks in shards))
+    highest = tf.reduce_max(tf.concat(row_sums, axis=0))
+    spread = tf.math.log(highest) - tf.math.log(tf.reduce_min(matrix))
+    return Start(matrix, list(totals), spread)
+
+
+def solve_direct(
+    start: Start, beta: tf.Tensor, num_iterations: tf.Tensor, tolerance: Optional[tf.Tensor]
+) -> Solution:
+    """Iterates with A itself; right while the spread of A stays below 60 + log(clusters).
+
+    Then so does log(max A / min A), and, as the iteration keeps max a = 1, the logarithm of an
+    entry over its row's den: no intermediate result leaves float32.
 
     One XLA program runs matrix-vector products on one core on some versions of TensorFlow, and on
     others it runs all first products before the second ones, so that a block has left the cache
@@ -78,36 +107,34 @@ def solve_direct(
     alternate between the first block and the last: what one read last, the next finds in the
     cache. Compiled as part of a larger XLA program all of this is one program.
     """
-    scale = 1.0 / (temperature * (1.0 - beta))
-    plan = plan_shards(logits.shape[0], logits.shape[1], logits.dtype.size)
-    shards = [_exponentials(logits, top, scale, tuple(blocks)) for blocks in plan]
+    matrix = start.matrix
+    shards = _cut(matrix)
 
-    def sweep(total, order=1):
-        """Column sums of the next iterate, and the row sums on the way, for all rows."""
-        results = [_sweep(total, beta, *blocks[::order]) for blocks in shards]
-        return tf.add_n([r[0] for r in results]), [r[1] for r in results]
+    def forward(totals):
+        return [_sweep(totals, beta, *blocks) for blocks in shards]
 
-    def forward(total):
-        return sweep(total)[0]
+    def backward(totals):
+        return [_sweep(totals, beta, *blocks[::-1]) for blocks in shards]
 
-    def backward(total):
-        return sweep(total, order=-1)[0]
+    def step(totals, before):
+        """Hilbert distance of two successive s."""
+        return _spread(tf.math.log(tf.add_n(totals)) - tf.math.log(tf.add_n(before)))
 
     # a = 1 gives the column sums of the official start, u = (mean of softmax)^(1 - beta).
-    ones = tf.ones(logits.shape[1:], logits.dtype)
-    done, previous, total = _repeat(
+    ones = [tf.ones_like(start.totals[0])] * len(shards)
+    done, previous, totals = _repeat(
         [forward, backward] * (_SWEEPS // 2 if tolerance is None else 1),
-        lambda s, before: beta * _spread(tf.math.log(s) - tf.math.log(before)),
-        (ones, backward(ones)),
+        lambda totals, before: beta * step(totals, before),
+        (ones, start.totals),
         num_iterations,
         tolerance,
     )
-    sums, denominators = sweep(total)
-    a = _weights(total, beta)
-    batch = tf.cast(tf.shape(logits)[0], logits.dtype)
-    distance = (1.0 - beta) * _spread(tf.math.log(total) - tf.math.log(previous))
-    targets = _targets(logits, top, scale, a, tf.concat(denominators, axis=0))
-    return Solution(targets, distance, done, tf.reduce_max(a * sums) / batch)
+    sums, denominators = zip(*(_sweep_and_row_sums(totals, beta, *blocks) for blocks in shards))
+    a = _weights(tf.add_n(totals), beta)
+    batch = tf.cast(tf.shape(matrix)[0], matrix.dtype)
+    distance = (1.0 - beta) * step(totals, previous)
+    targets = _targets(matrix, a, tf.concat(denominators, axis=0))
+    return Solution(targets, distance, done, tf.reduce_max(a * tf.add_n(sums)) / batch)
 
 
 @tf.function(jit_compile=True, autograph=False)
@@ -192,6 +219,10 @@ def _repeat(steps, bound, start, num_iterations, tolerance):
     return state
 
 
+def _round_up(rows: int) -> int:
+    return -(-rows // _ALIGNED) * _ALIGNED
+
+
 def _spread(x: tf.Tensor) -> tf.Tensor:
     """max - min; of a difference of logarithms it is Hilbert's projective metric."""
     return tf.reduce_max(x) - tf.reduce_min(x)
@@ -199,19 +230,46 @@ def _spread(x: tf.Tensor) -> tf.Tensor:
 
 def _weights(total: tf.Tensor, beta: tf.Tensor) -> tf.Tensor:
     """a = s^(-beta), up to the factor that makes the largest one 1."""
-    return tf.math.pow(total / tf.reduce_min(total), -beta)
+    return tf.exp(-beta * tf.math.log(total / tf.reduce_min(total)))
+
+
+def _cut(matrix: tf.Tensor) -> List[List[tf.Tensor]]:
+    """The blocks of `plan_shards`, one list per shard.
+
+    Pieces of a flat tensor are no copies where they begin at multiples of 64 bytes. They are cut
+    here because XLA copies a slice before it multiplies with it.
+    """
+    rows, columns = matrix.shape
+    plan = plan_shards(rows, columns, matrix.dtype.size)
+    if plan == [[(0, rows)]]:
+        return [[matrix]]
+    flat = tf.reshape(matrix, [-1])
+    return [
+        [tf.reshape(flat[b * columns : e * columns], [e - b, columns]) for b, e in blocks]
+        for blocks in plan
+    ]
 
 
 @tf.function(jit_compile=True, autograph=False)
-def _exponentials(logits, top, scale, blocks):
-    """A in blocks. Separate tensors: XLA copies a slice before it multiplies with it."""
-    return [tf.exp((logits[begin:end] - top) * scale) for begin, end in blocks]
+def _exponentials(logits, scale):
+    return tf.exp((logits - logits[0, 0]) * scale)
 
 
 @tf.function(jit_compile=True, autograph=False)
-def _sweep(total, beta, *blocks):
-    """`(A^T (1 / A a), A a)` of one shard, with a = total^(-beta)."""
-    a = _weights(total, beta)
+def _sweep(totals, beta, *blocks):
+    """One shard's part of the next s; the parts of this one are `totals`."""
+    return _products(totals, beta, blocks)[0]
+
+
+@tf.function(jit_compile=True, autograph=False)
+def _sweep_and_row_sums(totals, beta, *blocks):
+    sums, denominators = _products(totals, beta, blocks)
+    return sums, tf.concat(denominators, axis=0)
+
+
+def _products(totals, beta, blocks):
+    """A^T (1 / A a) and, block by block, A a of one shard, with a = (sum of totals)^(-beta)."""
+    a = _weights(tf.add_n(totals), beta)
     sums, denominators = None, []
     for block in blocks:
         # Adds zero, since sums are positive, which XLA cannot know: it keeps the scheduler from
@@ -221,12 +279,12 @@ def _sweep(total, beta, *blocks):
         part = tf.matmul(tf.math.reciprocal(den)[tf.newaxis], block)[0]
         sums = part if sums is None else sums + part
         denominators.append(den)
-    return sums, tf.concat(denominators, axis=0)
+    return sums, denominators
 
 
-@tf.function(jit_compile=True, autograph=False)
-def _targets(logits, top, scale, a, denominators):
-    """Eq. 5. The exponentials once more: cheaper than putting the blocks together."""
-    # In this order no product falls below the range of float32 unless the target does.
-    rows = tf.exp((logits - top) * scale) * tf.math.reciprocal(denominators)[:, tf.newaxis]
-    return rows * a
+def _targets(matrix, a, denominators):
+    """Eq. 5. TensorFlow's own products overwrite A, which is needed no more; new memory is slow.
+
+    In this order no product falls below the range of float32 unless the target does.
+    """
+    return matrix * tf.math.reciprocal(denominators)[:, tf.newaxis] * a
