@@ -57,6 +57,7 @@ def test_plan_covers_all_rows_in_order(rows, columns):
     assert blocks[0][0] == 0 and blocks[-1][1] == rows
     assert all(a[1] == b[0] for a, b in zip(blocks, blocks[1:]))
     assert all(begin < end for begin, end in blocks)
+    assert all(begin * columns * 4 % 64 == 0 for begin, _ in blocks)
 
 
 def test_small_or_unknown_matrices_are_not_cut():
@@ -96,6 +97,15 @@ def test_direct_form_at_its_limit(rng, monkeypatch):
     expected = reference(logits, beta, 100, tau)
     assert called
     np.testing.assert_allclose(targets, expected, atol=1e-6, rtol=2e-4)
+
+
+@pytest.mark.parametrize("scale", [0.1, 1.0, 3.0])
+def test_spread_bounds_the_range_from_above(rng, scale):
+    logits = rng.uniform(-scale, scale, (30, 9))
+    temperature, beta = tf.constant(TAU, tf.float64), tf.constant(0.5, tf.float64)
+    spread = float(fixed_point.start_direct(tf.constant(logits), temperature, beta).spread)
+    exact = np.ptp(logits) / (TAU * 0.5)
+    assert exact <= spread * (1 + 1e-12) and spread <= exact + np.log(9)
 
 
 def test_both_forms_agree(rng):

@@ -85,8 +85,8 @@ def mira_assignment(
 
     Notes:
         Two passes of multiply-adds over the matrix per iteration, 4 * batch * clusters flop.
-        Logits whose range exceeds 60 * temperature * (1 - beta), by a few percent where clusters
-        are many, are solved in logarithms, which is right for any finite logits, and slow.
+        In units of temperature * (1 - beta), logits with a range up to 60 are solved directly, and
+        above 60 + log(clusters) in logarithms, which is right for any finite logits, and slow.
 
     Example: the third row leans to the first cluster by itself, and to the second among others.
         >>> logits = tf.constant([[0.9, 0.1], [0.8, 0.3], [0.7, 0.6]])

@@ -71,9 +71,5 @@ def scalar_argument(
     if tensor.shape.rank != 0 or not tensor.dtype.is_floating:
         raise ValueError(f"expected a floating scalar {name}. Received: {name}={value}.")
     tensor = tf.stop_gradient(tf.cast(tensor, dtype))
-    # One at a time and only what is asked: in eager code each costs as much as a small kernel.
-    inside = tf.math.is_finite(tensor)
-    for limit, holds in ((low, tf.greater_equal), (above, tf.greater), (below, tf.less)):
-        if math.isfinite(limit):
-            inside &= holds(tensor, limit)
+    inside = (tensor >= low) & (tensor > above) & (tensor < below) & tf.math.is_finite(tensor)
     return asserted(tensor, inside, f"expected a finite {limits}. Received:", tensor)

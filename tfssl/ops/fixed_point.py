@@ -116,7 +116,7 @@ def solve_direct(
     def backward(totals):
         return [_sweep(totals, beta, *blocks[::-1]) for blocks in shards]
 
-    def step(totals, before):
+    def hilbert(totals, before):
         """Hilbert distance of two successive s."""
         return _spread(tf.math.log(tf.add_n(totals)) - tf.math.log(tf.add_n(before)))
 
@@ -124,7 +124,7 @@ def solve_direct(
     ones = [tf.ones_like(start.totals[0])] * len(shards)
     done, previous, totals = _repeat(
         [forward, backward] * (_SWEEPS // 2 if tolerance is None else 1),
-        lambda totals, before: beta * step(totals, before),
+        lambda totals, before: beta * hilbert(totals, before),
         (ones, start.totals),
         num_iterations,
         tolerance,
@@ -132,7 +132,7 @@ def solve_direct(
     sums, denominators = zip(*(_sweep_and_row_sums(totals, beta, *blocks) for blocks in shards))
     a = _weights(tf.add_n(totals), beta)
     batch = tf.cast(tf.shape(matrix)[0], matrix.dtype)
-    distance = (1.0 - beta) * step(totals, previous)
+    distance = (1.0 - beta) * hilbert(totals, previous)
     targets = _targets(matrix, a, tf.concat(denominators, axis=0))
     return Solution(targets, distance, done, tf.reduce_max(a * tf.add_n(sums)) / batch)
 
