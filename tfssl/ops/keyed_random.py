@@ -81,6 +81,49 @@ def keyed_uniform(keys: tf.Tensor, num_draws: int, *, stream: Integers = 0) -> t
     return tf.cast(top, tf.float32) * 2.0**-24
 
 
+def keyed_integers(
+    keys: tf.Tensor, num_draws: int, *, below: Integers, stream: Integers = 0
+) -> tf.Tensor:
+    """Draws whole numbers, each as likely as any other.
+
+    Args:
+        keys: integer keys `[...]`, usually `[batch]` from `fold_key`.
+        num_draws: draws for each key, a Python int >= 0.
+        below: numbers are in [0, below); 1 to 2**31, a number or a tensor that broadcasts with
+            `[..., num_draws]`.
+        stream: which sequence of the key; different streams look independent.
+
+    Returns:
+        `[..., num_draws]` int32. Chances differ by less than below / 2**32.
+
+    Raises:
+        ValueError: num_draws is negative.
+    """
+    bits = _unsigned(keyed_bits(keys, num_draws, stream=stream))
+    high = tf.bitwise.right_shift(bits, _constant(32))
+    return tf.cast(tf.bitwise.right_shift(high * _unsigned(below), _constant(32)), tf.int32)
+
+
+def keyed_permutations(keys: tf.Tensor, length: int, *, stream: Integers = 0) -> tf.Tensor:
+    """Draws orders of a few things, each order as likely as any other.
+
+    Args:
+        keys: integer keys `[...]`, usually `[batch]` from `fold_key`.
+        length: things to order, a Python int >= 1.
+        stream: which sequence of the key; different streams look independent.
+
+    Returns:
+        `[..., length]` int32, each row a permutation of 0..length - 1.
+
+    Raises:
+        ValueError: length is below 1.
+    """
+    if length < 1:
+        raise ValueError(f"expected length >= 1. Received: length={length}.")
+    # Of 64 bits each: two draws of a key are practically never equal.
+    return tf.argsort(keyed_bits(keys, length, stream=stream), axis=-1)
+
+
 def _unsigned(values: Integers) -> tf.Tensor:
     """Integers as uint64, where shifts are logical and products wrap."""
     return tf.bitcast(tf.cast(tf.convert_to_tensor(values, _dtype(values)), tf.int64), tf.uint64)

@@ -1,0 +1,112 @@
+"""bank_losses against a gather, in value and gradient."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests.random_inputs import fresh_rng
+from tfssl import losses, ops
+
+BATCH, RECORDS, DIM, NEGATIVES = 5, 30, 4, 11
+
+
+def softmax(positive, negative):
+    return losses.info_nce_from_scores(positive, negative, temperature=0.3, margin=-0.2)
+
+
+def noise(positive, negative):
+    scores = tf.concat([positive[:, tf.newaxis], negative], axis=1)
+    return losses.nce(scores, temperature=0.3, num_data=RECORDS, z=20.0)
+
+
+@pytest.fixture
+def problem():
+    rng = fresh_rng()
+    anchors, positives = rng.normal(size=[2, BATCH, DIM])
+    bank, indices = rng.normal(size=[RECORDS, DIM]), rng.integers(0, RECORDS, [BATCH, NEGATIVES])
+    return [tf.constant(t) for t in (anchors, positives, bank, indices)]
+
+
+def gathered(contrast, anchors, positives, bank, indices):
+    """The mean loss and its gradients by the plain way."""
+    with tf.GradientTape() as tape:
+        tape.watch([anchors, positives])
+        negative = tf.einsum("bnd,bd->bn", tf.gather(bank, indices), anchors)
+        loss = contrast(tf.reduce_sum(anchors * positives, axis=1), negative)
+    return loss, negative, *tape.gradient(loss, [anchors, positives])
+
+
+def in_one_reading(contrast, anchors, positives, bank, indices):
+    with tf.GradientTape() as tape:
+        tape.watch([anchors, positives])
+        positive = tf.reduce_sum(anchors * positives, axis=1)
+        each, negative = ops.bank_losses(
+            lambda scores, own: contrast(own, scores), anchors, bank, indices, positive
+        )
+        loss = tf.reduce_mean(each)
+    return loss, negative, *tape.gradient(loss, [anchors, positives])
+
+
+@pytest.mark.parametrize("contrast", [softmax, noise])
+@pytest.mark.parametrize("jit", [None, False, True])
+def test_agrees_with_a_gather(problem, contrast, jit):
+    def run():
+        return in_one_reading(contrast, *problem)
+
+    received = (run if jit is None else tf.function(run, jit_compile=jit, autograph=False))()
+    for value, expected in zip(received, gathered(contrast, *problem)):
+        np.testing.assert_allclose(value, expected, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("jit", [None, False, True])
+def test_gradients_are_those_of_the_bank_that_was_read(problem, jit):
+    """A step writes the bank between the loss and the gradient."""
+    anchors, positives, start, indices = problem
+    bank = tf.Variable(start, trainable=False)
+
+    def step():
+        with tf.GradientTape() as tape:
+            tape.watch(anchors)
+            positive = tf.reduce_sum(anchors * positives, axis=1)
+            each, _ = ops.bank_losses(
+                lambda scores, own: noise(own, scores), anchors, bank, indices, positive
+            )
+            loss = tf.reduce_mean(each)
+            bank.scatter_update(tf.IndexedSlices(tf.zeros_like(start), tf.range(RECORDS)))
+        return loss, tape.gradient(loss, anchors)
+
+    loss, to_anchors = (
+        step if jit is None else tf.function(step, jit_compile=jit, autograph=False)
+    )()
+    expected, _, to_expected, _ = gathered(noise, *problem)
+    assert not bank.numpy().any()
+    np.testing.assert_allclose(loss, expected, rtol=1e-10)
+    np.testing.assert_allclose(to_anchors, to_expected, rtol=1e-10, atol=1e-12)
+
+
+def test_without_arguments_and_with_weights_above(problem):
+    """A loss of the scores alone; the gradient follows what is made of each anchor's loss."""
+    anchors, _, bank, indices = problem
+    weights = tf.constant(fresh_rng().normal(size=[BATCH]))
+    with tf.GradientTape() as tape:
+        tape.watch([anchors, bank])
+        each, _ = ops.bank_losses(lambda scores: tf.reduce_sum(scores**2), anchors, bank, indices)
+        total = tf.reduce_sum(weights * each)
+    to_anchors, to_bank = tape.gradient(total, [anchors, bank])
+    rows = bank.numpy()[indices.numpy()]
+    scores = np.einsum("bnd,bd->bn", rows, anchors)
+    np.testing.assert_allclose(each, (scores**2).sum(axis=1), rtol=1e-10)
+    expected = 2 * np.einsum("b,bn,bnd->bd", weights, scores, rows)
+    np.testing.assert_allclose(to_anchors, expected, rtol=1e-10)
+    assert to_bank is None
+
+
+@pytest.mark.parametrize("dtype", [tf.float16, tf.bfloat16])
+def test_a_bank_in_half_precision(problem, dtype):
+    anchors, positives, bank, indices = problem
+    half, single = tf.cast(bank, dtype), [tf.cast(t, tf.float32) for t in (anchors, positives)]
+    received = in_one_reading(softmax, *single, half, indices)
+    assert {tensor.dtype for tensor in received} == {tf.float32}
+    expected = gathered(softmax, anchors, positives, tf.cast(half, tf.float64), indices)
+    for value, wanted in zip(received, expected):
+        np.testing.assert_allclose(value, wanted, rtol=1e-4, atol=1e-5)
