@@ -3,14 +3,13 @@
 SwAV, Caron et al. 2020, arXiv 2006.09882, Eq. 2; MIRA, Lee et al. 2022, arXiv 2211.02284, Eq. 8.
 """
 
-from typing import Union
-
 import tensorflow as tf
 
+from tfssl.losses.checks import matching_rows
+from tfssl.ops.checks import Scalar, scalar_argument
 
-def swapped_prediction(
-    logits: tf.Tensor, targets: tf.Tensor, *, temperature: Union[float, tf.Tensor]
-) -> tf.Tensor:
+
+def swapped_prediction(logits: tf.Tensor, targets: tf.Tensor, *, temperature: Scalar) -> tf.Tensor:
     """Cross-entropy of `targets` against softmax(logits / temperature), mean over the batch.
 
     One ordered pair of views: the caller averages or sums over pairs. Where target rows sum to 1
@@ -33,24 +32,8 @@ def swapped_prediction(
         >>> round(float(swapped_prediction(tf.zeros([2, 4]), uniform, temperature=0.1)), 4)
         1.3863
     """
-    logits, targets = tf.convert_to_tensor(logits), tf.convert_to_tensor(targets)
-    if not (logits.dtype.is_floating and targets.dtype.is_floating):
-        raise ValueError(
-            "expected floating logits and targets. Received: "
-            f"logits.dtype={logits.dtype.name}, targets.dtype={targets.dtype.name}."
-        )
-    if logits.shape.rank != 2 or not logits.shape.is_compatible_with(targets.shape):
-        raise ValueError(
-            "expected logits and targets of one shape [batch, clusters]. Received: "
-            f"logits.shape={logits.shape}, targets.shape={targets.shape}."
-        )
-    if not tf.is_tensor(temperature) and not 0 < temperature < float("inf"):
-        raise ValueError(f"expected a finite temperature > 0. Received: {temperature=}.")
-    # Logarithms of small probabilities need float32 whatever the policy.
-    dtype = tf.float64 if tf.float64 in (logits.dtype, targets.dtype) else tf.float32
-    if not tf.is_tensor(temperature):
-        temperature = tf.constant(temperature, dtype)
-    logits = tf.cast(logits, dtype) / tf.cast(temperature, dtype)
-    targets = tf.stop_gradient(tf.cast(targets, dtype))
+    logits, targets = matching_rows("clusters", logits=logits, targets=targets)
+    temperature = scalar_argument(temperature, "temperature", logits.dtype, above=0.0)
+    logits, targets = logits / temperature, tf.stop_gradient(targets)
     # Not the fused cross-entropy: its gradient takes for granted that target rows sum to 1.
     return -tf.reduce_mean(tf.reduce_sum(targets * tf.nn.log_softmax(logits), axis=1))

@@ -1,0 +1,79 @@
+"""nce against NumPy, the authors' worked limits, and its gradient."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests.random_inputs import fresh_rng
+from tfssl import losses
+
+
+def by_hand(scores, temperature, num_data, z):
+    """The CMC sheet, section 2.3, as coded by the authors."""
+    m = scores.shape[1] - 1
+    p = np.exp(scores / temperature) / z
+    positive = np.log(p[:, 0] / (p[:, 0] + m / num_data + 1e-7))
+    negative = np.log((m / num_data) / (p[:, 1:] + m / num_data + 1e-7))
+    return -(positive.sum() + negative.sum()) / len(scores)
+
+
+@pytest.fixture
+def scores():
+    return fresh_rng().uniform(-1, 1, [4, 9])
+
+
+@pytest.mark.parametrize("num_data", [50, 1_281_167])
+def test_agrees_with_numpy(scores, num_data):
+    z = losses.nce_partition(scores, temperature=0.07, num_data=num_data)
+    assert float(z) == pytest.approx(num_data * np.exp(scores / 0.07).mean(), rel=1e-10)
+    loss = losses.nce(scores, temperature=0.07, num_data=num_data, z=z)
+    assert float(loss) == pytest.approx(by_hand(scores, 0.07, num_data, float(z)), rel=1e-9)
+
+
+def test_gradient_tends_to_the_softmax(scores):
+    """Each logit's gradient is w (P - [positive]) with w = (m/N) / (P + m/N)."""
+    num_data, m = 100, 8
+    tensor = tf.constant(scores)
+    z = losses.nce_partition(tensor, temperature=0.5, num_data=num_data)
+    with tf.GradientTape() as tape:
+        tape.watch(tensor)
+        loss = losses.nce(tensor, temperature=0.5, num_data=num_data, z=z)
+    p = np.exp(scores / 0.5) / float(z)
+    weight = (m / num_data) / (p + m / num_data)
+    target = np.eye(9)[[0] * 4]
+    # Of a negative: d/ds log(1 + P N / m) = P / (P + m/N).
+    expected = np.where(target == 1, -weight, p / (p + m / num_data)) / (0.5 * len(scores))
+    np.testing.assert_allclose(tape.gradient(loss, tensor), expected, rtol=1e-5)
+
+
+def test_extreme_scores_stay_finite():
+    scores = tf.constant([[1e4, -1e4, 0.0], [-1e4, 1e4, 0.0]])
+    with tf.GradientTape() as tape:
+        tape.watch(scores)
+        loss = losses.nce(scores, temperature=0.01, num_data=10, z=1.0)
+    assert np.isfinite(float(loss)) and np.all(np.isfinite(tape.gradient(loss, scores)))
+
+
+@pytest.mark.parametrize("dtype", [tf.float16, tf.bfloat16])
+def test_half_precision_is_computed_in_float32(scores, dtype):
+    half = tf.cast(scores, dtype)
+    loss = losses.nce(half, temperature=0.07, num_data=1000, z=500.0)
+    exact = losses.nce(tf.cast(half, tf.float64), temperature=0.07, num_data=1000, z=500.0)
+    assert loss.dtype == tf.float32 and float(loss) == pytest.approx(float(exact), rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"scores": np.zeros([4])}, "scores"),
+        ({"scores": np.zeros([4, 1])}, "scores"),
+        ({"scores": np.zeros([4, 3], int)}, "scores"),
+        ({"num_data": 0}, "num_data"),
+        ({"z": 0.0}, "z > 0"),
+        ({"temperature": -1.0}, "temperature > 0"),
+    ],
+)
+def test_wrong_arguments(change, message):
+    arguments = {"scores": np.zeros([2, 3]), "temperature": 0.1, "num_data": 5, "z": 1.0}
+    with pytest.raises(ValueError, match=f"{message}.*Received: "):
+        losses.nce(**{**arguments, **change})

@@ -1,0 +1,102 @@
+"""Noise-contrastive estimation of the softmax over a whole memory bank.
+
+Gutmann and Hyvarinen 2010; NPID, Wu, Xiong, Yu, Lin 2018, arXiv 1805.01978, Eqs. 4 to 8; CMC, Tian,
+Krishnan, Isola 2020, arXiv 1906.05849, Eqs. 9 to 11 and its code.
+"""
+
+import math
+from typing import Optional
+
+import tensorflow as tf
+
+from tfssl.losses.checks import widest
+from tfssl.ops.checks import Scalar, scalar_argument
+
+# Added to each denominator in the authors' code; about 1e-7 * num_data in the loss.
+_EPSILON = 1e-7
+
+
+def nce(
+    scores: tf.Tensor,
+    *,
+    temperature: Scalar,
+    num_data: int,
+    z: Scalar,
+    counts: Optional[tf.Tensor] = None,
+) -> tf.Tensor:
+    """Tells an anchor's bank entry from m uniform draws; summed over the m draws, batch mean.
+
+    With P = exp(score / temperature) / z and the noise's density m / num_data:
+    -log P_0 / (P_0 + m/N) - sum_j log (m/N) / (P_j + m/N), one direction of a pair of views.
+
+    Args:
+        scores: `[batch, 1 + m]` floating cosines, the positive first, not yet divided by the
+            temperature. m >= 1.
+        temperature: > 0.
+        num_data: N, entries of the bank that the draws come from.
+        z: > 0, the partition sum: a constant of the run, see `nce_partition`.
+        counts: `[batch, m]` numbers >= 0 or bool, how often each draw counts; None: once.
+
+    Returns:
+        Scalar in nats, >= 0; float32 (float64 for float64 scores).
+
+    Raises:
+        ValueError: scores that are not a floating matrix of two or more columns, or a number out
+            of range.
+
+    Notes:
+        Computed on logarithms: no score overflows. The gradient of a logit tends to that of the
+        full softmax as m grows, where z is the true partition sum.
+
+    Example: scores that say nothing, with the z they have.
+        >>> scores = tf.zeros([2, 3])
+        >>> z = nce_partition(scores, temperature=0.1, num_data=100)
+        >>> round(float(nce(scores, temperature=0.1, num_data=100, z=z)), 3)  # ln 3 + 2 ln 1.5
+        1.91
+    """
+    log_e, num_draws = _log_exponentials(scores, temperature)
+    if num_data < 1:
+        raise ValueError(f"expected num_data >= 1. Received: {num_data=}.")
+    dtype = log_e.dtype
+    log_p = log_e - tf.math.log(scalar_argument(z, "z", dtype, above=0.0))
+    log_noise = tf.constant(math.log(num_draws / num_data), dtype)
+    log_floor = tf.constant(math.log(num_draws / num_data + _EPSILON), dtype)
+    positive = tf.math.softplus(log_floor - log_p[:, 0])
+    negative = log_floor - log_noise + tf.math.softplus(log_p[:, 1:] - log_floor)
+    if counts is not None:
+        negative *= tf.stop_gradient(tf.cast(counts, dtype))
+    return tf.reduce_mean(positive + tf.reduce_sum(negative, axis=1))
+
+
+def nce_partition(scores: tf.Tensor, *, temperature: Scalar, num_data: int) -> tf.Tensor:
+    """Estimate of the partition sum, num_data times the mean of exp(scores / temperature).
+
+    The authors estimate it once, on a run's first batch, positives included, and keep it.
+
+    Args:
+        scores: `[batch, 1 + m]`, as for `nce`; of the global batch.
+        temperature: > 0.
+        num_data: N.
+
+    Returns:
+        Scalar > 0 without gradient; float32 (float64 for float64 scores).
+
+    Raises:
+        ValueError: as for `nce`.
+    """
+    log_e, _ = _log_exponentials(scores, temperature)
+    return tf.stop_gradient(num_data * tf.reduce_mean(tf.exp(log_e)))
+
+
+def _log_exponentials(scores: tf.Tensor, temperature: Scalar):
+    """scores / temperature, checked, and the number of draws m."""
+    scores = tf.convert_to_tensor(scores)
+    shape = scores.shape
+    if not scores.dtype.is_floating or shape.rank != 2 or shape[1] is None or shape[1] < 2:
+        raise ValueError(
+            "expected floating scores [batch, 1 + m] with m >= 1. Received: "
+            f"scores.shape={shape}, dtype={scores.dtype.name}."
+        )
+    dtype = widest(scores)
+    temperature = scalar_argument(temperature, "temperature", dtype, above=0.0)
+    return tf.cast(scores, dtype) / temperature, shape[1] - 1
