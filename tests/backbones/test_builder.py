@@ -62,14 +62,15 @@ def test_cifar_stem_count():
 @pytest.mark.parametrize(
     "stem, padding, size, expected",
     [
-        ("imagenet", None, 224, (56, 56, 28, 14, 7)),
-        ("imagenet", None, 96, (24, 24, 12, 6, 3)),
+        ("imagenet", None, 224, (112, 56, 28, 14, 7)),
+        ("imagenet", None, 96, (48, 24, 12, 6, 3)),
         ("cifar", None, 32, (34, 34, 17, 9, 5)),
         ("cifar", 1, 32, (32, 32, 16, 8, 4)),
         ("cifar_stride2", None, 32, (16, 16, 8, 4, 2)),
     ],
 )
 def test_spatial_sizes(stem, padding, size, expected):
+    """The stem's map is the one before its max pool."""
     model = backbones.build(
         "resnet18", image_size=size, stem=stem, stem_padding=padding, width=1 / 16
     )

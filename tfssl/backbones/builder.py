@@ -6,6 +6,7 @@ from typing import Optional
 import tensorflow as tf
 
 from tfssl.backbones.resnet import ARCHITECTURES, STAGES_STRIDE, resnet_maps
+from tfssl.backbones.sobel import sobel_gradients
 from tfssl.backbones.stems import STEMS
 from tfssl.backbones.tiny import tiny_maps
 from tfssl.layers.normalization import at_least_float32
@@ -21,6 +22,7 @@ def build(
     stem: str = "imagenet",
     width: float = 1.0,
     channels: int = 3,
+    sobel: bool = False,
     stem_channels: Optional[int] = None,
     stem_padding: Optional[int] = None,
     zero_init_residual: bool = True,
@@ -39,6 +41,7 @@ def build(
             "cifar_stride2" (the same with stride 2).
         width: factor on the number of channels of every layer; 64 * width must be whole.
         channels: number of channels of the images.
+        sobel: the stem sees the two gradients of the grey image, and no colours.
         stem_channels: channels of the stem. None means 64 * width; CMC keeps 64 at every width
             (Tian et al. 2019, arXiv 1906.05849).
         stem_padding: padding of the stem's convolution in pixels. None means the stem's own, 3 for
@@ -51,8 +54,8 @@ def build(
     Returns:
         A functional model, `[batch, height, width, channels]` to `[batch, feature_dim]` float32
         (float64 under a float64 policy), with the plain attributes `feature_dim` and
-        `stage_outputs`: the unpooled symbolic maps by name, first to last, "stem" and "stage1" to
-        "stage4" ("tiny": "stem" and "stage1"), so that
+        `stage_outputs`: the unpooled symbolic maps by name, first to last, "stem", before
+        its max pool, and "stage1" to "stage4" ("tiny": "stem" and "stage1"), so that
         `tf.keras.Model(backbone.inputs, backbone.stage_outputs)` works. Maps have the policy's
         compute dtype.
 
@@ -72,10 +75,11 @@ def build(
         "stem_padding": stem_padding,
         "synchronized": synchronized,
     }
+    seen = sobel_gradients(images, channels) if sobel else images
     if name == "tiny":
-        maps = tiny_maps(images, **options)
+        maps = tiny_maps(seen, **options)
     else:
-        maps = resnet_maps(images, name, zero_init_residual=zero_init_residual, **options)
+        maps = resnet_maps(seen, name, zero_init_residual=zero_init_residual, **options)
     # The mean over a map is taken in float32: a half-precision sum loses or overflows.
     pool = tf.keras.layers.GlobalAveragePooling2D(dtype=at_least_float32(), name="avgpool")
     features = pool(list(maps.values())[-1])
@@ -122,8 +126,8 @@ def _check_image_size(name: str, stem: str, image_size: int) -> None:
         return
     remedy = " Remedy: the stem 'cifar', for small images." if stem == "imagenet" else ""
     raise ValueError(
-        f"image_size: expected at least {smallest} pixels for {name} with the stem {stem!r}. "
-        f"Received: image_size={image_size!r}.{remedy}"
+        f"image_size: expected at least {smallest} pixels for {name} with the stem {stem!r}, small "
+        f"views and patches included. Received: image_size={image_size!r}.{remedy}"
     )
 
 
@@ -160,7 +164,12 @@ class BackboneConfig(Settings):
             raise SettingsError(str(error)) from None
 
     def build(
-        self, *, image_size: int, channels: int = 3, synchronized: Optional[bool] = None
+        self,
+        *,
+        image_size: int,
+        channels: int = 3,
+        sobel: bool = False,
+        synchronized: Optional[bool] = None,
     ) -> tf.keras.Model:
         """Builds the backbone of these settings; see `tfssl.backbones.build`."""
         return build(
@@ -169,6 +178,7 @@ class BackboneConfig(Settings):
             stem=self.stem,
             width=self.width,
             channels=channels,
+            sobel=sobel,
             stem_channels=self.stem_channels,
             stem_padding=self.stem_padding,
             zero_init_residual=self.zero_init_residual,

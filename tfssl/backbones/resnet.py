@@ -12,7 +12,7 @@ from typing import Optional
 import tensorflow as tf
 
 from tfssl.backbones.convolution import convolution
-from tfssl.backbones.stems import apply_stem
+from tfssl.backbones.stems import apply_stem, pool_stem
 from tfssl.layers.normalization import batch_norm
 
 
@@ -124,6 +124,7 @@ def resnet_maps(
         images, stem, stem_channels or base, padding=stem_padding, synchronized=synchronized
     )
     maps = {"stem": x}
+    x = pool_stem(x, stem)
     for stage, depth in enumerate(architecture.depths):
         for index in range(depth):
             block = _Block(

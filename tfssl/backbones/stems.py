@@ -30,7 +30,7 @@ class Stem:
 
     @property
     def total_stride(self) -> int:
-        """Image pixels per pixel of the stem's output."""
+        """Image pixels per pixel of the stem's output, max pool included."""
         return self.stride * (2 if self.max_pool else 1)
 
 
@@ -51,7 +51,7 @@ def apply_stem(
     padding: Optional[int] = None,
     synchronized: Optional[bool] = None,
 ):
-    """Applies convolution, batch normalisation, ReLU and, where the stem has one, the max pool.
+    """Applies convolution, batch normalisation and ReLU; `pool_stem` follows.
 
     Args:
         images: symbolic images `[batch, height, width, channels]`.
@@ -77,8 +77,12 @@ def apply_stem(
         name="conv1",
     )
     x = batch_norm(synchronized=synchronized, name="bn1")(x)
-    x = tf.keras.layers.ReLU(name="relu1")(x)
-    if geometry.max_pool:
+    return tf.keras.layers.ReLU(name="relu1")(x)
+
+
+def pool_stem(x, stem: str):
+    """Applies the max pool to the output of `apply_stem`, where the stem has one."""
+    if STEMS[stem].max_pool:
         # After a ReLU nothing is below 0, so padding with 0 equals padding with -infinity.
         x = tf.keras.layers.ZeroPadding2D(1, name="maxpool.pad")(x)
         x = tf.keras.layers.MaxPooling2D(3, strides=2, name="maxpool")(x)

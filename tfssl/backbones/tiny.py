@@ -5,7 +5,7 @@ from typing import Optional
 import tensorflow as tf
 
 from tfssl.backbones.convolution import convolution
-from tfssl.backbones.stems import apply_stem
+from tfssl.backbones.stems import apply_stem, pool_stem
 from tfssl.layers.normalization import batch_norm
 
 
@@ -31,6 +31,7 @@ def tiny_maps(
         images, stem, stem_channels or filters, padding=stem_padding, synchronized=synchronized
     )
     maps = {"stem": x}
+    x = pool_stem(x, stem)
     x = convolution(x, 2 * filters, 3, stride=2, name="conv2")
     x = batch_norm(synchronized=synchronized, name="bn2")(x)
     maps["stage1"] = tf.keras.layers.ReLU(name="relu2")(x)

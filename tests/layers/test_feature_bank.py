@@ -1,0 +1,112 @@
+"""FeatureBank: property 6 of the InterCLR sheet, section 9, its checkpoint and its replicas."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests.random_inputs import fresh_rng
+from tfssl import layers
+
+
+def unit(rows):
+    return rows / np.linalg.norm(rows, axis=-1, keepdims=True)
+
+
+def test_starts_with_random_directions():
+    one, same, other = (layers.FeatureBank(500, 16, seed=s).features.numpy() for s in (1, 1, 2))
+    np.testing.assert_allclose(np.linalg.norm(one, axis=1), np.ones(500), atol=1e-6)
+    np.testing.assert_array_equal(one, same)
+    assert not np.array_equal(one, other)
+    assert np.abs(one.mean(axis=0)).max() < 5 * 0.25 / np.sqrt(500)
+
+
+@pytest.mark.parametrize("new_weight", [0.5, 0.1, 1.0])
+@pytest.mark.parametrize("kind", ["eager", "graph", "xla"])
+def test_update_by_hand(new_weight, kind):
+    rng = fresh_rng()
+    bank = layers.FeatureBank(30, 4, new_weight=new_weight)
+    update = bank.update
+    if kind != "eager":
+        update = tf.function(bank.update, jit_compile=kind == "xla", autograph=False)
+    expected = bank.features.numpy().astype(float)
+    for _ in range(10):
+        indices, rows = rng.permutation(30)[:8], 9 * rng.normal(size=[8, 4]).astype(np.float32)
+        old = expected[indices]
+        change = update(tf.constant(indices), tf.constant(rows))
+        expected[indices] = unit((1 - new_weight) * old + new_weight * unit(rows))
+        np.testing.assert_allclose(change.old, old, atol=1e-5)
+        np.testing.assert_allclose(change.new, expected[indices], atol=1e-5)
+        np.testing.assert_allclose(bank.features, expected, atol=1e-5)
+        np.testing.assert_allclose(np.linalg.norm(bank.features, axis=1), np.ones(30), atol=1e-6)
+
+
+def test_of_equal_indices_the_last_counts():
+    bank = layers.FeatureBank(5, 2, new_weight=1.0)
+    untouched = bank.features.numpy()[[0, 1, 3]]
+    rows = tf.constant([[1.0, 0.0], [0.0, 1.0], [0.0, -1.0], [-1.0, 0.0]])
+    change = bank.update(tf.constant([2, 4, 2, 2]), rows)
+    np.testing.assert_array_equal(bank.features.numpy()[[2, 4]], [[-1.0, 0.0], [0.0, 1.0]])
+    np.testing.assert_array_equal(bank.features.numpy()[[0, 1, 3]], untouched)
+    np.testing.assert_array_equal(change.counted, [False, True, False, True])
+    np.testing.assert_array_equal(change.new.numpy()[[0, 2, 3]], [[-1.0, 0.0]] * 3)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_half_precision_halves_the_memory(dtype):
+    bank = layers.FeatureBank(10, 8, dtype=dtype)
+    assert bank.features.dtype == dtype and bank.rows(tf.constant([3])).dtype == tf.float32
+    rows = fresh_rng().normal(size=[4, 8]).astype(np.float32)
+    change = bank.update(tf.range(4), rows)
+    # What a running sum adds is what the bank holds, after rounding.
+    np.testing.assert_array_equal(change.new, bank.rows(tf.range(4)))
+    np.testing.assert_allclose(np.linalg.norm(change.new, axis=1), np.ones(4), atol=1e-2)
+
+
+def test_no_gradient_passes():
+    bank = layers.FeatureBank(10, 8)
+    embeddings = tf.Variable(tf.ones([2, 8]))
+    with tf.GradientTape() as tape:
+        tape.watch(bank.features)
+        change = bank.update(tf.range(2), embeddings)
+        total = tf.reduce_sum(change.new) + tf.reduce_sum(bank.rows(tf.range(3)))
+    assert tape.gradient(total, [embeddings, bank.features]) == [None, None]
+    assert not bank.trainable_weights and len(bank.non_trainable_weights) == 1
+
+
+def test_fill_and_checkpoint(tmp_path):
+    bank = layers.FeatureBank(6, 3)
+    rows = fresh_rng().normal(size=[6, 3])
+    bank.fill(rows)
+    np.testing.assert_allclose(bank.features, unit(rows), atol=1e-6)
+    path = tf.train.Checkpoint(bank=bank).write(str(tmp_path / "bank"))
+    other = layers.FeatureBank(6, 3, seed=5)
+    tf.train.Checkpoint(bank=other).read(path).assert_existing_objects_matched()
+    np.testing.assert_array_equal(bank.features, other.features)
+
+
+def test_two_replicas_keep_equal_banks(two_replicas):
+    rng = fresh_rng()
+    alone = layers.FeatureBank(40, 4)
+    with two_replicas.scope():
+        bank = layers.FeatureBank(40, 4)
+
+    @tf.function(autograph=False)
+    def step(indices, rows):
+        two_replicas.run(lambda: bank.update(indices, rows))
+
+    for _ in range(20):
+        indices = tf.constant(rng.integers(0, 40, 8))
+        rows = tf.constant(rng.normal(size=[8, 4]).astype(np.float32))
+        step(indices, rows)
+        alone.update(indices, rows)
+    copies = [copy.numpy() for copy in two_replicas.experimental_local_results(bank.features)]
+    np.testing.assert_array_equal(copies[0], copies[1])
+    np.testing.assert_allclose(copies[0], alone.features, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "change", [{"num_records": 0}, {"dim": 0}, {"new_weight": 0.0}, {"dtype": "int8"}]
+)
+def test_wrong_arguments(change):
+    with pytest.raises(ValueError, match="expected .*Received: "):
+        layers.FeatureBank(**{"num_records": 3, "dim": 2, **change})
