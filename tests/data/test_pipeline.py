@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 
 from tests.random_inputs import fresh_rng
+from tfssl import views
 from tfssl.data import (
     DataConfig,
     PixelSource,
@@ -82,6 +83,35 @@ def test_rows_are_records_with_their_label_and_key(source, family, pixels):
         np.testing.assert_allclose(shift, np.mod(keys, 1009), atol=1e-3)
 
 
+def test_a_given_order_is_one_epoch(source, family, pixels):
+    """Any part of it, cut by replicas as ever, and every visit of a record is another view."""
+    order = fresh_rng().choice(source.drawable[:6], 21)
+    settings = {"batch_size": 6, "seed": 3, "epochs": 9, "order": order, "start_step": 3}
+    full = collect(training_batches(source, family, **settings))
+    np.testing.assert_array_equal(joined(full)["index"], order[:18])
+    places = tf.range(18, dtype=tf.int64)
+    keys = fold_key(fold_key(3, 1, tf.constant(order[:18])), places).numpy()
+    views = joined(full)["views"]
+    np.testing.assert_allclose(views[0], pixels[order[:18]] / 255.0, atol=1e-6)
+    np.testing.assert_allclose((views[1] - views[0])[:, 0, 0, 0], np.mod(keys, 1009), atol=1e-3)
+    tail = collect(training_batches(source, family, **{**settings, "start_step": 4}))
+    assert_same(tail, full[1:])
+    halves = [
+        training_batches(
+            source, family, input_context=tf.distribute.InputContext(2, number, 2), **settings
+        )
+        for number in range(2)
+    ]
+    assert_same([joined(pair) for pair in zip(*map(collect, halves))], full)
+
+
+def test_an_order_that_cannot_be_read_is_refused(source, family):
+    settings = {"batch_size": 7, "seed": 3, "epochs": 1}
+    for order in (np.full(21, 4), source.drawable[:20], np.full(21, N)):
+        with pytest.raises(ValueError, match="at least 21 records that can be read. Received: "):
+            training_batches(source, family, order=order, **settings)
+
+
 def test_shapes_are_static(source, family):
     data = training_batches(source, family, batch_size=6, seed=1, epochs=1, with_labels=True)
     spec = data.element_spec
@@ -91,6 +121,23 @@ def test_shapes_are_static(source, family):
     data = evaluation_batches(source, family, batch_size=6, with_labels=False)
     assert set(data.element_spec) == {"views", "index", "mask"}
     assert data.element_spec["views"][1].shape == (6, 8, 8, 3)
+
+
+def test_patches_of_a_family_with_a_jigsaw(source, pixels):
+    """They are in the batch, of the record's own image and key; without a jigsaw there are none."""
+    options = {"image_size": 8, "xla": False}
+    family = views.build("cifar", jigsaw=True, jigsaw_patch=6, **options)
+    data = training_batches(source, family, batch_size=6, seed=3, epochs=2)
+    assert data.element_spec["patches"].shape == (6, 9, 6, 6, 3)
+    assert len(data.element_spec["views"]) == 2
+    for step, batch in enumerate(collect(data)[2:4], 2):
+        keys = fold_key(3, step // 3, tf.constant(batch["index"]))
+        expected = family(pixels[batch["index"]], keys)
+        np.testing.assert_allclose(batch["patches"], expected[-1], atol=1e-4)
+        np.testing.assert_allclose(batch["views"][1], expected[1], atol=1e-4)
+    plain = views.build("cifar", **options)
+    data = training_batches(source, plain, batch_size=6, seed=3, epochs=2)
+    assert set(data.element_spec) == {"views", "index"}
 
 
 @pytest.mark.parametrize("start", [1, 4, 11, 40])

@@ -26,3 +26,29 @@ def test_values_beyond_the_range_are_clipped():
     view = np.full((1, 2, 2, 3), 100.0)
     grid = view_grid([view, -view], mean=MEAN, std=STD, gap=0)
     assert (grid[:, :2] == 255).all() and (grid[:, 2:] == 0).all()
+
+
+def test_patches_are_one_more_column_in_raster_order():
+    random = fresh_rng()
+    view = random.integers(0, 256, (3, 8, 8, 3), np.uint8)
+    patches = random.integers(0, 256, (3, 9, 4, 4, 3), np.uint8)
+    grid = view_grid(
+        [(view / 255 - MEAN) / STD],
+        mean=MEAN,
+        std=STD,
+        patches=(patches / 255 - MEAN) / STD,
+        num_images=2,
+        gap=1,
+    )
+    # Three patches of 4 with two gaps are 14 pixels.
+    assert grid.shape == (2 * 15 + 1, 9 + 15 + 1, 3)
+    covered = np.zeros(grid.shape[:2], bool)
+    for row in range(2):
+        np.testing.assert_array_equal(grid[1 + 15 * row :][:8, 1:9], view[row])
+        covered[1 + 15 * row :, 1:9][:8] = True
+        for number in range(9):
+            top, left = 1 + 15 * row + 5 * (number // 3), 10 + 5 * (number % 3)
+            place = slice(top, top + 4), slice(left, left + 4)
+            np.testing.assert_array_equal(grid[place], patches[row, number])
+            covered[place] = True
+    assert (grid[~covered] == 255).all()

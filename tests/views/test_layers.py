@@ -18,9 +18,10 @@ EXAMPLES = {
     "Solarize": {"threshold": 100},
     "GaussianBlur": {"sigma": (0.5, 1.5), "window": 5},
     "HorizontalFlip": {},
+    "Rotation": {"degrees": 30.0},
     "Normalize": {"mean": (0.5, 0.4, 0.3), "std": (0.2, 0.3, 0.4)},
 }
-RANDOM = ["ColorJitter", "Grayscale", "Solarize", "GaussianBlur", "HorizontalFlip"]
+RANDOM = ["ColorJitter", "Grayscale", "Solarize", "GaussianBlur", "HorizontalFlip", "Rotation"]
 
 
 def make(name, **extra):

@@ -34,9 +34,10 @@ def test_unset_settings_are_the_familys_own():
 
 @pytest.mark.parametrize("name", ["eval", "linear"])
 def test_evaluation_keeps_size_and_statistics_of_training(name):
-    config = ViewsConfig(views="cifar", image_size=32, crop_min_area=0.5)
+    config = ViewsConfig(views="cifar", image_size=32, crop_min_area=0.5, jigsaw=True)
     family = views.build_from(config, family=name)
     trained = views.build_from(config)
+    assert (family.patch_size, trained.patch_size) == (None, 9)
     assert (family.name, family.sizes) == (name, (32,))
     assert (family.mean, family.std) == (trained.mean, trained.std)
 
@@ -54,6 +55,10 @@ def test_evaluation_keeps_size_and_statistics_of_training(name):
         ({"views": "byol", "local_crops": 2}, "local_crops"),
         ({"views": "byol", "local_size": 64}, "local_size"),
         ({"views": "eval", "crop_min_area": 0.2}, None),
+        ({"views": "eval", "jigsaw": True}, "jigsaw"),
+        ({"views": "linear", "jigsaw": True}, "jigsaw"),
+        ({"jigsaw_patch": 16}, "jigsaw_patch"),
+        ({"jigsaw": True, "jigsaw_patch": 0}, "jigsaw_patch"),
     ],
 )
 def test_settings_that_cannot_be_are_refused(values, field):

@@ -5,7 +5,7 @@ nothing has to be saved or skipped to resume: the stream is simply started at th
 any number of workers together produce the batches a single one would.
 """
 
-from typing import Any, Callable, Optional
+from typing import Any, Callable, Optional, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -69,33 +69,41 @@ def training_batches(
     seed: int,
     epochs: int,
     start_step: int = 0,
+    order: Optional[np.ndarray] = None,
     with_labels: bool = False,
     micro_batches: int = 1,
     input_context: Optional[tf.distribute.InputContext] = None,
 ) -> tf.data.Dataset:
     """Batches of views for training.
 
-    One epoch visits every drawable record once; an incomplete last batch is dropped.
+    One epoch visits every drawable record once, or what `order` says; an incomplete last batch is
+    dropped.
 
     Args:
         source: the records.
         family: a view family of `tfssl.views`: `family(images, keys)` for images of one size, else
-            `family.crop(image, key)` for each record and `family.finish(crops, keys)`.
+            `family.crop(image, key)` for each record and `family.finish(crops, keys)`; of what it
+            gives, `family.num_views` are views, and the next are patches.
         batch_size: global, of one optimizer step; a multiple of `micro_batches * replicas`.
         seed: the run's seed, an int64.
         epochs: length of the whole run.
         start_step: optimizer steps already done; the stream is the tail of the full one.
+        order: integers, drawable records, at least as many as an epoch has rows: what the epoch of
+            `start_step` visits, again where a record comes again, each time in a view of its own.
+            The stream ends with that epoch. None: a keyed permutation in every epoch.
         with_labels: adds "label".
         micro_batches: elements that one step is cut into, for gradient accumulation.
         input_context: which rows this input pipeline reads; all by default.
 
     Returns:
         Dictionaries of static shapes: "views", a tuple of `[rows, size, size, channels]` float32;
-        "index" and "label" `[rows]` int64. An element holds one replica's rows, replica by replica.
+        "patches" `[rows, 9, size, size, channels]` float32 where the family gives them; "index"
+        and "label" `[rows]` int64. An element holds one replica's rows, replica by replica.
 
     Raises:
         SettingsError: the batch cannot be cut evenly or is larger than the source.
-        ValueError: labels are wanted and there are none; negative `start_step`.
+        ValueError: labels are wanted and there are none; negative `start_step`; an order that is
+            too short or has records that cannot be drawn.
     """
     context = input_context or tf.distribute.InputContext()
     steps = steps_per_epoch(source, batch_size)
@@ -103,12 +111,23 @@ def training_batches(
         raise ValueError(f"expected start_step >= 0. Received: start_step={start_step}.")
     rows = _rows(batch_size, micro_batches, context)
     first_epoch, first_step = divmod(start_step, steps)
+    if order is not None:
+        order = _checked_order(order, source, steps * batch_size)
+        epochs = min(first_epoch + 1, epochs)
 
     def epoch_elements(epoch: tf.Tensor) -> tf.data.Dataset:
-        order = epoch_order(source, seed=seed, epoch=epoch)[: steps * batch_size]
         done = tf.where(tf.equal(epoch, first_epoch), first_step, 0) * micro_batches
-        index = tf.reshape(_own_rows(order, rows, context)[done:], [-1, rows])
-        return tf.data.Dataset.from_tensor_slices(index).map(lambda i: {"index": i, "epoch": epoch})
+
+        def own(stream: tf.Tensor) -> tf.Tensor:
+            stream = _own_rows(stream[: steps * batch_size], rows, context)
+            return tf.reshape(stream[done:], [-1, rows])
+
+        if order is None:
+            elements = {"index": own(epoch_order(source, seed=seed, epoch=epoch))}
+        else:
+            places = tf.range(steps * batch_size, dtype=tf.int64)
+            elements = {"index": own(order), "place": own(places)}
+        return tf.data.Dataset.from_tensor_slices(elements).map(lambda e: {**e, "epoch": epoch})
 
     remaining = max(epochs * steps - start_step, 0) * micro_batches * _local_replicas(context)
     dataset = tf.data.Dataset.range(first_epoch, epochs).flat_map(epoch_elements)
@@ -187,6 +206,19 @@ def _local_replicas(context: tf.distribute.InputContext) -> int:
     return context.num_replicas_in_sync // context.num_input_pipelines
 
 
+def _checked_order(order: np.ndarray, source: Source, count: int) -> tf.Tensor:
+    """A given order as a tensor outside of any graph."""
+    order = np.asarray(order, np.int64)
+    if order.ndim != 1 or len(order) < count or not np.isin(order, source.drawable).all():
+        raise ValueError(
+            f"order: expected at least {count} records that can be read. Received: "
+            f"order.shape={order.shape}, {int((~np.isin(order, source.drawable)).sum())} of them "
+            "not readable."
+        )
+    with tf.init_scope():
+        return tf.constant(order)
+
+
 def _own_rows(stream: tf.Tensor, rows: int, context: tf.distribute.InputContext) -> tf.Tensor:
     """`[micro-batches, replicas of this pipeline, rows]` of the global stream `[n]`."""
     local = _local_replicas(context)
@@ -204,7 +236,7 @@ def _assemble(
     with_labels: bool,
     rows: int,
 ) -> tf.data.Dataset:
-    """Turns elements {"index" `[rows]`, "epoch", "mask"?} into batches of views."""
+    """Turns elements {"index" `[rows]`, "epoch", "place"?, "mask"?} into batches of views."""
     if with_labels and source.labels is None:
         raise ValueError(f"expected a source with labels. Received: {source.name} has none.")
     labels = tf.constant(source.labels) if with_labels else None
@@ -212,13 +244,20 @@ def _assemble(
     def add_keys(element: Batch) -> Batch:
         epoch = tf.fill([rows], element.pop("epoch"))
         element["key"] = fold_key(seed, epoch, element["index"])
+        if "place" in element:
+            # A record that comes twice in an epoch is seen in two ways.
+            element["key"] = fold_key(element["key"], element.pop("place"))
         if labels is not None:
             element["label"] = tf.gather(labels, element["index"])
         return element
 
+    def named(made: Sequence[tf.Tensor]) -> Batch:
+        views, patches = made[: family.num_views], made[family.num_views :]
+        return {"views": tuple(views), **({"patches": patches[0]} if patches else {})}
+
     def batched(element: Batch) -> Batch:
         images, keys = source.load_batch(element["index"]), element.pop("key")
-        return {"views": tuple(family(images, keys)), **element}
+        return {**named(family(images, keys)), **element}
 
     def crop(element: Batch) -> Batch:
         crops = family.crop(source.load(element["index"]), element["key"])
@@ -226,7 +265,7 @@ def _assemble(
 
     def finish(element: Batch) -> Batch:
         crops, keys = element.pop("crops"), element.pop("key")
-        return {"views": tuple(family.finish(crops, keys)), **element}
+        return {**named(family.finish(crops, keys)), **element}
 
     # None of them has Python control flow on tensors, and looking for it takes seconds.
     add_keys, batched, crop, finish = map(

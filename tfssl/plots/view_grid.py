@@ -1,6 +1,6 @@
 """A picture of the views: one row an image, one column a view."""
 
-from typing import Sequence
+from typing import Optional, Sequence
 
 import numpy as np
 
@@ -10,6 +10,7 @@ def view_grid(
     *,
     mean: Sequence[float],
     std: Sequence[float],
+    patches: Optional[np.ndarray] = None,
     num_images: int = 8,
     gap: int = 2,
 ) -> np.ndarray:
@@ -19,6 +20,8 @@ def view_grid(
         views: arrays `[batch, size, size, channels]`, normalised by `mean` and `std`; sizes may
             differ between views.
         mean, std: per channel, for images in [0, 1].
+        patches: `[batch, 9, size, size, channels]`, normalised alike, drawn as one more column:
+            three by three in raster order, with gaps.
         num_images: rows of the picture, at most.
         gap: white pixels between pictures.
 
@@ -26,17 +29,36 @@ def view_grid(
         uint8 `[height, width, 3]`.
     """
     rows = min(num_images, len(views[0]))
-    cell = max(view.shape[1] for view in views)
+    columns = [_pixels(view[:rows], mean, std) for view in views]
+    if patches is not None:
+        columns.append(_mosaics(_pixels(patches[:rows], mean, std), gap))
+    cell = max(column.shape[1] for column in columns)
     height = rows * (cell + gap) + gap
-    width = sum(view.shape[2] + gap for view in views) + gap
+    width = sum(column.shape[2] + gap for column in columns) + gap
     canvas = np.full((height, width, 3), 255, np.uint8)
     left = gap
-    for view in views:
-        pixels = np.asarray(view[:rows], np.float32) * np.asarray(std) + np.asarray(mean)
-        pixels = np.clip(np.rint(pixels * 255), 0, 255).astype(np.uint8)
-        size = pixels.shape[1]
-        for row, picture in enumerate(pixels):
+    for column in columns:
+        size = column.shape[1]
+        for row, picture in enumerate(column):
             top = gap + row * (cell + gap)
             canvas[top : top + size, left : left + size] = picture
         left += size + gap
     return canvas
+
+
+def _pixels(images: np.ndarray, mean: Sequence[float], std: Sequence[float]) -> np.ndarray:
+    """uint8 pixels of normalised images."""
+    unit = np.asarray(images, np.float32) * np.asarray(std) + np.asarray(mean)
+    return np.clip(np.rint(unit * 255), 0, 255).astype(np.uint8)
+
+
+def _mosaics(patches: np.ndarray, gap: int) -> np.ndarray:
+    """`[rows, 9, size, size, channels]` patches as one square picture a row, white between them."""
+    rows, count, size, _, channels = patches.shape
+    side = round(count**0.5)
+    pitch = size + gap
+    pictures = np.full((rows, *[side * pitch - gap] * 2, channels), 255, np.uint8)
+    for number in range(count):
+        top, left = (pitch * place for place in divmod(number, side))
+        pictures[:, top : top + size, left : left + size] = patches[:, number]
+    return pictures

@@ -5,9 +5,11 @@ from tfssl.views.colour import ColorJitter, Grayscale, Solarize
 from tfssl.views.crop import CentreCrop, RandomResizedCrop
 from tfssl.views.family import ViewFamily
 from tfssl.views.flip import HorizontalFlip
+from tfssl.views.jigsaw import Jigsaw
 from tfssl.views.layer import VIEW_LAYERS, ViewLayer
 from tfssl.views.normalize import Normalize
 from tfssl.views.recipes import FAMILIES, FamilyRecipe, ViewRecipe
+from tfssl.views.rotate import Rotation
 from tfssl.views.settings import ViewsConfig, build, build_from
 
 __all__ = [
@@ -19,8 +21,10 @@ __all__ = [
     "GaussianBlur",
     "Grayscale",
     "HorizontalFlip",
+    "Jigsaw",
     "Normalize",
     "RandomResizedCrop",
+    "Rotation",
     "Solarize",
     "ViewFamily",
     "ViewLayer",

@@ -1,12 +1,13 @@
 """A view family: from images and keys to a tuple of views."""
 
-from typing import Any, Sequence, Union
+from typing import Any, Optional, Sequence, Union
 
 import tensorflow as tf
 
 from tfssl.ops.keyed_random import fold_key
 from tfssl.views.crop import Crop
 from tfssl.views.decode import decode_part, open_image
+from tfssl.views.jigsaw import Jigsaw
 from tfssl.views.layer import ViewLayer
 from tfssl.views.normalize import Normalize
 from tfssl.views.recipes import ViewRecipe
@@ -20,17 +21,33 @@ _DENSE_SIDE = 96
 
 
 class ViewMaker:
-    """The layers of one view recipe at one size, and the compiled function that chains them."""
+    """The layers of one view recipe at one size, and the compiled function that chains them.
 
-    def __init__(self, recipe: ViewRecipe, crop: Crop, normalize: Normalize, *, xla: bool):
+    With a jigsaw the last layer's image is cut into patches.
+    """
+
+    def __init__(
+        self,
+        recipe: ViewRecipe,
+        crop: Crop,
+        normalize: Normalize,
+        *,
+        xla: bool,
+        jigsaw: Optional[Jigsaw] = None,
+    ):
         """Builds the layers; their position in the recipe is their random stream."""
-        self.size = crop.size
         self.crop = crop
+        self.jigsaw = jigsaw
         self.layers: tuple[ViewLayer, ...] = tuple(
             layer(stream=i, **arguments) for i, (layer, arguments) in enumerate(recipe.steps, 1)
         ) + (normalize,)
         self.finish = tf.function(self._finish, autograph=False, jit_compile=xla)
         self.make = tf.function(self._make, autograph=False, jit_compile=xla)
+
+    @property
+    def crop_shape(self) -> tuple[int, ...]:
+        """Shape of one crop."""
+        return self.crop.size, self.crop.size, 3
 
     def _finish(self, crops: tf.Tensor, keys: tf.Tensor) -> tf.Tensor:
         """Everything after the crop, for a batch."""
@@ -52,23 +69,28 @@ class ViewMaker:
             image = tf.transpose(_unit_range(image), [2, 0, 1])[tf.newaxis]
             for layer in layers:
                 image = layer.transform(image, key[tf.newaxis])
-            return tf.transpose(image[0], [1, 2, 0])
+            image = tf.transpose(image[0], [1, 2, 0])
+            if self.jigsaw is None:
+                return image
+            return self.jigsaw.cut(image, self.jigsaw.offsets(key, stream=len(self.layers)))
 
-        return tf.map_fn(
-            one,
-            (images, keys),
-            fn_output_signature=tf.TensorSpec([self.size, self.size, 3], tf.float32),
-        )
+        shape = self.crop_shape if self.jigsaw is None else self.jigsaw.shape
+        return tf.map_fn(one, (images, keys), fn_output_signature=tf.TensorSpec(shape, tf.float32))
 
 
 class ViewFamily:
     """Makes the views of images; the same images and keys always give the same views.
 
+    A family with a jigsaw gives one tensor more, behind the views: the patches
+    `[batch, 9, patch_size, patch_size, 3]`, float32 and normalised as the views are, in raster
+    order.
+
     Attributes:
         name: the family's name.
         sizes: side of each view in pixels.
         channels: channels of each view.
-        num_views: how many views an image gives.
+        num_views: how many views an image gives, without the patches.
+        patch_size: side of the patches in pixels; None without a jigsaw.
         mean, std: channel statistics the views are normalised with, of images in [0, 1].
     """
 
@@ -80,6 +102,7 @@ class ViewFamily:
         mean: Sequence[float],
         std: Sequence[float],
         xla: bool = True,
+        jigsaw: Optional[tuple[ViewRecipe, Jigsaw]] = None,
     ):
         """Builds the layers of all views.
 
@@ -89,6 +112,7 @@ class ViewFamily:
             mean, std: channel statistics.
             xla: whether colour and blur are compiled, which is faster after a compilation of some
                 seconds for each recipe and batch size.
+            jigsaw: (recipe of the crop, sizes) of patches; None for views alone.
         """
         self.name = name
         self.sizes = tuple(size for _, size in views)
@@ -106,7 +130,13 @@ class ViewFamily:
             if (recipe, size) not in makers:
                 makers[recipe, size] = ViewMaker(recipe, crops[place], normalize, xla=xla)
         self._views = tuple(makers[view] for view in views)
-        # Each crop layer, with the numbers of its views.
+        self.patch_size = None
+        if jigsaw is not None:
+            recipe, sizes = jigsaw
+            crop = crops["jigsaw"] = recipe.crop(sizes.crop, stream=0)
+            self._views += (ViewMaker(recipe, crop, normalize, xla=xla, jigsaw=sizes),)
+            self.patch_size = sizes.patch
+        # Each crop layer, with the numbers of its views; the patches count as one.
         self._crops = [
             (crop, [i for i, view in enumerate(self._views) if view.crop is crop])
             for crop in crops.values()
@@ -121,14 +151,15 @@ class ViewFamily:
             keys: int64 `[batch]`, see `tfssl.ops.fold_key`.
 
         Returns:
-            For each view `[batch, size, size, 3]` float32, normalised.
+            For each view `[batch, size, size, 3]` float32, normalised; with a jigsaw, the patches
+            behind them.
         """
         images = _three_channels(images)
         if None in images.shape[1:3] or max(images.shape[1:3]) > _DENSE_SIDE:
             crops = tf.map_fn(
                 lambda element: self.crop(*element),
                 (images, keys),
-                fn_output_signature=tuple(tf.TensorSpec([s, s, 3]) for s in self.sizes),
+                fn_output_signature=tuple(tf.TensorSpec(v.crop_shape) for v in self._views),
             )
             return self.finish(crops, keys)
         view_keys = self._keys(keys)
@@ -145,10 +176,11 @@ class ViewFamily:
             key: int64 scalar, see `tfssl.ops.fold_key`.
 
         Returns:
-            For each view `[size, size, 3]` float32 in [0, 1], for `finish` after batching.
+            For each view `[size, size, 3]` float32 in [0, 1], for `finish` after batching; with a
+            jigsaw, its crop behind them.
         """
         image = tf.convert_to_tensor(image)
-        keys = fold_key(key, tf.range(self.num_views))
+        keys = fold_key(key, tf.range(len(self._views)))
         if image.dtype != tf.string:
             pixels, origin = _three_channels(image), tf.zeros([2], tf.int32)
             windows = self._windows(keys, tf.shape(pixels)[:2])
@@ -169,27 +201,27 @@ class ViewFamily:
                 columns, window, size=crop.size, interpolation=crop.interpolation
             )
             crops.update(zip(numbers, resized))
-        return tuple(crops[i] for i in range(self.num_views))
+        return tuple(crops[i] for i in range(len(self._views)))
 
     def finish(self, crops: Sequence[tf.Tensor], keys: tf.Tensor) -> Views:
         """Makes the views of batched crops.
 
         Args:
-            crops: for each view `[batch, size, size, 3]` float32 in [0, 1], from `crop`.
+            crops: what `crop` returns, `[batch, size, size, 3]` float32 in [0, 1] each.
             keys: int64 `[batch]`, the keys given to `crop`.
 
         Returns:
-            For each view `[batch, size, size, 3]` float32, normalised.
+            As `__call__`.
         """
         view_keys = self._keys(keys)
         return tuple(v.finish(c, k) for v, c, k in zip(self._views, crops, view_keys))
 
     def _keys(self, keys: tf.Tensor) -> list[tf.Tensor]:
         """The keys of each view: record keys with the number of the view folded in."""
-        return [fold_key(keys, view) for view in range(self.num_views)]
+        return [fold_key(keys, view) for view in range(len(self._views))]
 
     def _windows(self, keys: tf.Tensor, shape: tf.Tensor) -> list[Window]:
-        """The windows of each crop layer's views in an image; keys `[num_views]`."""
+        """The windows of each crop layer's views in an image; keys `[views]`."""
         return [
             crop.window(tf.gather(keys, numbers), shape[0], shape[1])
             for crop, numbers in self._crops

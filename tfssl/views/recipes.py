@@ -9,6 +9,7 @@ from tfssl.views.crop import CentreCrop, Crop, RandomResizedCrop
 from tfssl.views.flip import HorizontalFlip
 from tfssl.views.layer import ViewLayer
 from tfssl.views.normalize import CIFAR_MEAN, CIFAR_STD, IMAGENET_MEAN, IMAGENET_STD
+from tfssl.views.rotate import Rotation
 
 Step = tuple[type[ViewLayer], Mapping[str, Any]]
 
@@ -36,6 +37,11 @@ class ViewRecipe:
         return RandomResizedCrop(size, area=self.area, **arguments)
 
 
+_FLIP: Step = (HorizontalFlip, {"probability": 0.5})
+# PIRL, Misra and van der Maaten 2020, arXiv 1912.01991: patches keep the image's colours.
+_JIGSAW = ViewRecipe((0.6, 1.0), "bilinear", (_FLIP,))
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class FamilyRecipe:
     """The views of a family.
@@ -46,6 +52,8 @@ class FamilyRecipe:
         local_crops: how many small views there are by default.
         local_size: their default side in pixels.
         mean, std: channel statistics, of images in [0, 1].
+        jigsaw: recipe of the crop that a jigsaw cuts patches from; None for the families of
+            evaluation, which never have patches.
     """
 
     views: tuple[ViewRecipe, ...]
@@ -54,16 +62,19 @@ class FamilyRecipe:
     local_size: int = 96
     mean: tuple[float, ...] = IMAGENET_MEAN
     std: tuple[float, ...] = IMAGENET_STD
+    jigsaw: Optional[ViewRecipe] = _JIGSAW
 
 
-def _jitter(brightness: float, contrast: float, saturation: float, hue: float) -> Step:
+def _jitter(
+    brightness: float, contrast: float, saturation: float, hue: float, probability: float = 0.8
+) -> Step:
     strengths = {
         "brightness": brightness,
         "contrast": contrast,
         "saturation": saturation,
         "hue": hue,
     }
-    return ColorJitter, {"probability": 0.8, **strengths}
+    return ColorJitter, {"probability": probability, **strengths}
 
 
 def _blur(probability: float) -> Step:
@@ -72,7 +83,6 @@ def _blur(probability: float) -> Step:
 
 _GREY: Step = (Grayscale, {"probability": 0.2})
 _SOLARIZE: Step = (Solarize, {"probability": 0.2, "threshold": 128})
-_FLIP: Step = (HorizontalFlip, {"probability": 0.5})
 
 # BYOL's two views, Grill et al. 2020, arXiv 2006.07733, Table 6: always blurred, or rarely blurred
 # and sometimes solarised. MIRA's code uses the same with its own crops.
@@ -87,6 +97,19 @@ _SIMCLR = ViewRecipe(
 )
 # MoCo v2, Chen et al. 2020, arXiv 2003.04297, Section 3.
 _MOCO = ViewRecipe((0.2, 1.0), "bilinear", (_jitter(0.4, 0.4, 0.4, 0.1), _GREY, _blur(0.5), _FLIP))
+# NPID, Wu et al. 2018, arXiv 1805.01978, and NPIDv2 of InterCLR, Xie et al., arXiv 2008.11702: one
+# view, whose colours always change.
+_NPID = (_GREY, _jitter(0.4, 0.4, 0.4, 0.4, probability=1.0), _FLIP)
+_NPID_V2 = (_GREY, _jitter(0.4, 0.4, 1.0, 0.5, probability=1.0), _blur(0.5), _FLIP)
+# The paper names saturation and hue alone: the reading without the other two.
+_NPID_V2_HUE = (_GREY, _jitter(0.0, 0.0, 1.0, 0.5, probability=1.0), _blur(0.5), _FLIP)
+# DeepCluster and ODC as OpenMMLab's mmselfsup trains them: one view, turned a little.
+_DEEPCLUSTER = (
+    _FLIP,
+    (Rotation, {"degrees": 2.0}),
+    _jitter(0.4, 0.4, 1.0, 0.5, probability=1.0),
+    _GREY,
+)
 _DIGITS = (_jitter(0.4, 0.4, 0.6, 0.2), (Grayscale, {"probability": 0.8}))
 _CIFAR = (_jitter(0.4, 0.4, 0.2, 0.1), _GREY)
 
@@ -98,6 +121,12 @@ FAMILIES: dict[str, FamilyRecipe] = {
     ),
     "simclr": FamilyRecipe(views=(_SIMCLR, _SIMCLR)),
     "mocov2": FamilyRecipe(views=(_MOCO, _MOCO)),
+    "npid": FamilyRecipe(views=(ViewRecipe((0.2, 1.0), "bilinear", _NPID),)),
+    # MoCo v1: NPID's recipe twice.
+    "mocov1": FamilyRecipe(views=(ViewRecipe((0.2, 1.0), "bilinear", _NPID),) * 2),
+    "npidv2": FamilyRecipe(views=(ViewRecipe((0.2, 1.0), "bilinear", _NPID_V2),)),
+    "npidv2_hue": FamilyRecipe(views=(ViewRecipe((0.2, 1.0), "bilinear", _NPID_V2_HUE),)),
+    "deepcluster": FamilyRecipe(views=(ViewRecipe((0.08, 1.0), "bilinear", _DEEPCLUSTER),)),
     "byol": FamilyRecipe(views=tuple(ViewRecipe((0.08, 1.0), "bicubic", steps) for steps in _BYOL)),
     # MIRA's code for CIFAR-10 and CIFAR-100: no blur, solarisation on the second view only.
     "cifar": FamilyRecipe(
@@ -114,9 +143,10 @@ FAMILIES: dict[str, FamilyRecipe] = {
         views=(ViewRecipe((0.5, 1.0), "bilinear", _DIGITS),) * 2,
         mean=CIFAR_MEAN,
         std=CIFAR_STD,
+        jigsaw=ViewRecipe((0.6, 1.0), "bilinear"),
     ),
     # Training of classifiers on frozen features, as in torchvision's reference.
-    "linear": FamilyRecipe(views=(ViewRecipe((0.08, 1.0), "bilinear", (_FLIP,)),)),
+    "linear": FamilyRecipe(views=(ViewRecipe((0.08, 1.0), "bilinear", (_FLIP,)),), jigsaw=None),
     # Evaluation; bicubic as in the kNN protocol of DINO, Caron et al. 2021, arXiv 2104.14294.
-    "eval": FamilyRecipe(views=(ViewRecipe(None, "bicubic"),)),
+    "eval": FamilyRecipe(views=(ViewRecipe(None, "bicubic"),), jigsaw=None),
 }
