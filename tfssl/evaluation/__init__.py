@@ -4,11 +4,13 @@ Each protocol returns a plain dictionary with its settings inside, ready for JSO
 """
 
 from tfssl.evaluation.average_precision import average_precision
+from tfssl.evaluation.depth_pooling import pool_depths
 from tfssl.evaluation.features import Features, extract, raw_pixels
 from tfssl.evaluation.knn import knn
 from tfssl.evaluation.linear import LEARNING_RATE_GRID, linear
 from tfssl.evaluation.linear_augmented import linear_augmented
 from tfssl.evaluation.settings import PROTOCOLS, EvaluationConfig
+from tfssl.evaluation.svm import low_shot_rows, low_shot_svm, svm
 
 __all__ = [
     "LEARNING_RATE_GRID",
@@ -20,5 +22,9 @@ __all__ = [
     "knn",
     "linear",
     "linear_augmented",
+    "low_shot_rows",
+    "low_shot_svm",
+    "pool_depths",
     "raw_pixels",
+    "svm",
 ]

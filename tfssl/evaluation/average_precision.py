@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 
-def average_precision(scores: Any, labels: Any) -> float:
+def average_precision(scores: Any, labels: Any, *, eleven_point: bool = False) -> float:
     """Area under the monotone precision envelope over all recall points (VOC from 2010 on).
 
     At every recall the precision counts as the best precision at that or a larger recall. Rows of
@@ -14,6 +14,8 @@ def average_precision(scores: Any, labels: Any) -> float:
     Args:
         scores: `[n]` finite numbers, larger is more positive.
         labels: `[n]` booleans or integers, positive where > 0. Leave out rows that do not count.
+        eleven_point: instead of the area, the mean of the envelope at the recalls 0, 0.1, ..., 1
+            (VOC 2007).
 
     Returns:
         A fraction in (0, 1].
@@ -43,4 +45,8 @@ def average_precision(scores: Any, labels: Any) -> float:
     hits, ranks = hits[last_of_ties], np.flatnonzero(last_of_ties) + 1
     recall = np.concatenate([[0.0], hits / positive.sum()])
     envelope = np.maximum.accumulate((hits / ranks)[::-1])[::-1]
+    if eleven_point:
+        # Whole numbers: a recall of 3 in 10 reaches 0.3 whatever the rounding.
+        reached = [hits * 10 >= tenth * positive.sum() for tenth in range(11)]
+        return float(np.mean([envelope[place].max() for place in reached]))
     return float(np.sum(np.diff(recall) * envelope))

@@ -66,6 +66,11 @@ class EvaluationConfig(Settings):
                 f"Received: {self.learning_rates!r}."
             )
 
+    @property
+    def name(self) -> str:
+        """The protocol as results are named after it."""
+        return f"{self.protocol}{'_augmented' if self.augment else ''}"
+
     def milestones(self) -> Tuple[int, ...]:
         """The milestones as numbers; raises SettingsError."""
         try:
