@@ -5,7 +5,7 @@ import pathlib
 
 import pytest
 
-from tfssl import config, methods
+from tfssl import config, methods, settings
 from tfssl.settings import SettingsError
 from tfssl.training import ExperimentConfig, RunDirectory
 
@@ -94,12 +94,12 @@ def test_no_setting_has_two_flags():
     names = [
         prefix + field.name
         for owner, prefix in config._owners(methods.names())
-        for field in dataclasses.fields(owner)
+        for field in settings.plain_fields(owner)
     ]
     assert len(names) == len(set(names))
 
 
 def test_every_setting_explains_itself():
     for owner, _ in config._owners(methods.names()):
-        for field in dataclasses.fields(owner):
+        for field in settings.plain_fields(owner):
             assert len(field.metadata["help"]) > 8, field.name

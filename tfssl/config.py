@@ -6,9 +6,10 @@ the only library file that knows absl.flags. A method's own settings carry its n
 method `mira` is `--mira_beta`.
 """
 
+import copy
 import dataclasses
 import sys
-from typing import Dict, Iterable, List, Optional, Sequence, Tuple
+from typing import Callable, Dict, Iterable, List, Optional, Sequence, Tuple
 
 from absl import flags
 
@@ -33,7 +34,7 @@ def define_settings(
     owner: type, flag_values: flags.FlagValues = flags.FLAGS, prefix: str = ""
 ) -> None:
     """Defines one flag for every field of one settings class."""
-    for field in dataclasses.fields(owner):
+    for field in settings.plain_fields(owner):
         _DEFINE[settings.value_type(owner, field)](
             prefix + field.name,
             field.default,
@@ -46,12 +47,26 @@ def define_settings(
 
 def settings_from_flags(owner: type, flag_values: flags.FlagValues, prefix: str = ""):
     """An instance of one settings class from its flags; raises SettingsError."""
-    values = {f.name: flag_values[prefix + f.name].value for f in dataclasses.fields(owner)}
+    values = {f.name: flag_values[prefix + f.name].value for f in settings.plain_fields(owner)}
+    for field in settings.part_fields(owner):
+        method = values[field.metadata["part"]]
+        # A name that is no method is refused by the owner below.
+        if method in methods.names():
+            values[field.name] = settings_from_flags(
+                methods.get(method).Config, flag_values, f"{method}_"
+            )
     try:
         return owner(**values)
     except settings.SettingsError as error:
         flag = f"--{prefix}" if error.field else ""
         raise settings.SettingsError(f"{flag}{error}", error.field) from error
+
+
+def settings_if_given(owner: type, flag_values: flags.FlagValues):
+    """An instance of one settings class where one of its flags was given, else None."""
+    given = any(flag_values[field.name].present for field in settings.plain_fields(owner))
+    chosen = settings_from_flags(owner, flag_values)
+    return chosen if given else None
 
 
 def parse(arguments: Sequence[str], flag_values: Optional[flags.FlagValues] = None):
@@ -97,6 +112,21 @@ def from_flags(flag_values: flags.FlagValues) -> ExperimentConfig:
     return ExperimentConfig(**parts)
 
 
+def reader(flag_values: flags.FlagValues) -> Callable:
+    """A function that reads arguments with the same flags, whose values it leaves alone.
+
+    It maps arguments to `(ExperimentConfig, flagfile)`, see `parse` and `to_flagfile`.
+    """
+
+    def read(arguments: Sequence[str]) -> Tuple[ExperimentConfig, str]:
+        known = copy.deepcopy(flag_values)
+        known.unparse_flags()
+        experiment = parse(arguments, known)[0]
+        return experiment, to_flagfile(experiment)
+
+    return read
+
+
 def to_flagfile(config: ExperimentConfig) -> str:
     """All resolved flags, one a line: `--flagfile` of this text gives the same settings."""
     return "".join(f"{line}\n" for line in _lines(config).values())
@@ -105,6 +135,19 @@ def to_flagfile(config: ExperimentConfig) -> str:
 def complete_flagfile(text: str) -> str:
     """A flagfile's text with the defaults of all flags it does not name; raises SettingsError."""
     return to_flagfile(parse(text.splitlines())[0])
+
+
+def to_arguments(owner: settings.Settings) -> List[str]:
+    """One settings object as command-line arguments; see `settings_from_flags`."""
+    return list(_lines_of(owner, "").values())
+
+
+def expand(arguments: Sequence[str]) -> List[str]:
+    """Command-line arguments with every flagfile replaced by its lines; raises SettingsError."""
+    try:
+        return flags.FlagValues().read_flags_from_files(list(arguments), force_gnu=False)
+    except flags.Error as error:
+        raise settings.SettingsError(f"{error}") from error
 
 
 def read_flagfile(path: str) -> ExperimentConfig:
@@ -151,10 +194,13 @@ def _help(field: dataclasses.Field) -> str:
 
 def _refuse_flags_of_other_methods(chosen: str, flag_values: flags.FlagValues) -> None:
     """A flag that would have no effect is an error, not a surprise."""
+    config = methods.get(chosen).Config
+    parts = [field.metadata["part"] for field in settings.part_fields(config)]
+    used = {chosen, *(flag_values[f"{chosen}_{name}"].value for name in parts)}
     for name in methods.names():
-        for field in dataclasses.fields(methods.get(name).Config):
+        for field in settings.plain_fields(methods.get(name).Config):
             flag = f"{name}_{field.name}"
-            if name != chosen and flag_values[flag].present:
+            if name not in used and flag_values[flag].present:
                 raise settings.SettingsError(
                     f"--{flag} belongs to method {name}, expected flags of the chosen method. "
                     f"Received: --method={chosen}. Remedy: drop the flag, or --method={name}."
@@ -165,13 +211,22 @@ def _lines(config: ExperimentConfig) -> Dict[str, str]:
     """Flag name -> its line in a flagfile; None, which means unset, has no line."""
     lines = {}
     for part in dataclasses.fields(config):
-        value = getattr(config, part.name)
         prefix = f"{config.training.method}_" if part.name == "method" else ""
-        for field in dataclasses.fields(value):
-            entry = getattr(value, field.name)
-            name = f"--{prefix}{field.name}"
-            if isinstance(entry, bool):
-                lines[name] = name if entry else f"--no{name[2:]}"
-            elif entry is not None:
-                lines[name] = f"{name}={entry}"
+        lines.update(_lines_of(getattr(config, part.name), prefix))
+    return lines
+
+
+def _lines_of(owner: settings.Settings, prefix: str) -> Dict[str, str]:
+    """The lines of one settings object and of its parts."""
+    lines = {}
+    for field in settings.plain_fields(owner):
+        entry = getattr(owner, field.name)
+        name = f"--{prefix}{field.name}"
+        if isinstance(entry, bool):
+            lines[name] = name if entry else f"--no{name[2:]}"
+        elif entry is not None:
+            lines[name] = f"{name}={entry}"
+    for field in settings.part_fields(owner):
+        method = getattr(owner, field.metadata["part"])
+        lines.update(_lines_of(getattr(owner, field.name), f"{method}_"))
     return lines

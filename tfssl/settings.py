@@ -12,7 +12,7 @@ TensorFlow, so every room may use it.
 import dataclasses
 import math
 import typing
-from typing import Any, Optional, Sequence
+from typing import Any, List, Optional, Sequence
 
 
 class SettingsError(ValueError):
@@ -50,11 +50,26 @@ def setting(
     return dataclasses.field(default=default, metadata={"help": help, **limits})
 
 
+def part(field: str) -> Any:
+    """Declares a field that holds the settings of the method which another field names."""
+    return dataclasses.field(default=None, metadata={"part": field})
+
+
+def plain_fields(owner: Any) -> List[dataclasses.Field]:
+    """The fields of a settings class or instance that hold one value, in order."""
+    return [f for f in dataclasses.fields(owner) if "part" not in f.metadata]
+
+
+def part_fields(owner: Any) -> List[dataclasses.Field]:
+    """The fields that hold settings of a method; `metadata["part"]` names who names it."""
+    return [f for f in dataclasses.fields(owner) if "part" in f.metadata]
+
+
 class Settings:
     """Base of settings dataclasses: values are checked when an instance is made."""
 
     def __post_init__(self):
-        for field in dataclasses.fields(self):
+        for field in plain_fields(self):
             _check(field, getattr(self, field.name), value_type(type(self), field))
         self.check()
 

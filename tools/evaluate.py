@@ -33,8 +33,7 @@ def main(_) -> int:
         results = training.evaluate(experiment, settings)
     except (ValueError, OSError, ImportError) as error:
         return refuse(error)
-    name = f"{settings.protocol}{'_augmented' if settings.augment else ''}"
-    path = run.path / "evaluation" / f"{name}.json"
+    path = run.evaluation(settings.name)
     path.parent.mkdir(exist_ok=True)
     content = {
         "step": step,

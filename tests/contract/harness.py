@@ -7,7 +7,7 @@ from typing import Dict, List, Optional, Sequence
 import numpy as np
 import tensorflow as tf
 
-from tfssl import backbones, config, methods
+from tfssl import backbones, config, methods, settings
 from tfssl.training import SGD
 
 # Widths of heads, banks and queues are named alike in every method; these keep a step short.
@@ -15,25 +15,53 @@ SMALL = {
     "num_prototypes": 64,
     "hidden_dim": 32,
     "projection_dim": 128,
+    "num_negatives": 16,
+    "queue_size": 20,
+    "num_clusters": 4,
+    "min_cluster": 3,
+    "predictor_dim": 32,
+    "num_neighbors": 32,
+    "num_clusterings": 3,
+    "warm_start_epochs": 0,
 }
+# For a run of 200 steps, which is to learn something.
+LEARNING = {**SMALL, "num_negatives": 48, "queue_size": 256, "num_clusters": 8, "min_cluster": 10}
+# An untrained encoder behind Sobel filters tells the directions of stripes apart already.
+TOO_EASY = {"sobel": False}
 DIGITS = pathlib.Path(__file__).parents[2] / "configs" / "digits"
 SIZE = 16
+PATCH = 8
 BATCH = 8
 
 
-def small_settings(name: str, **overrides):
-    """A method's settings with small widths; `overrides` win."""
+def small_settings(name: str, sizes: Optional[Dict] = None, **overrides):
+    """A method's settings with small sizes, those of SMALL by default; `overrides` win."""
+    sizes = sizes or SMALL
     config = methods.get(name).Config
     fields = {field.name for field in dataclasses.fields(config)}
-    small = {key: value for key, value in SMALL.items() if key in fields}
+    small = {key: value for key, value in sizes.items() if key in fields}
+    for field in settings.part_fields(config):
+        # The method that the overrides or the default name has small widths as well.
+        named = field.metadata["part"]
+        base = overrides.get(named, getattr(config, named))
+        small[field.name] = small_settings(base, sizes)
     return config(**{**small, **overrides})
 
 
 def embedded_settings(name: str) -> Dict:
     """What configs/digits/<name>.cfg chooses for the method, without widths and schedules."""
-    chosen = config.read_flagfile(str(DIGITS / f"{name}.cfg")).method
-    keep = {k: v for k, v in dataclasses.asdict(chosen).items() if k not in SMALL}
-    return {key: value for key, value in keep.items() if not key.endswith("_epochs")}
+    return _choices(config.read_flagfile(str(DIGITS / f"{name}.cfg")).method)
+
+
+def _choices(chosen) -> Dict:
+    """The values of settings that are neither sizes nor lengths; methods inside get small sizes."""
+    plain = [field.name for field in settings.plain_fields(chosen)]
+    keep = [name for name in plain if name not in SMALL and not name.endswith("_epochs")]
+    values = {name: TOO_EASY.get(name, getattr(chosen, name)) for name in keep}
+    for field in settings.part_fields(chosen):
+        inner = _choices(getattr(chosen, field.name))
+        values[field.name] = small_settings(values[field.metadata["part"]], LEARNING, **inner)
+    return values
 
 
 def make_plan(**overrides) -> methods.Plan:
@@ -42,16 +70,25 @@ def make_plan(**overrides) -> methods.Plan:
     return methods.Plan(**{**sizes, **overrides})
 
 
-def build(name: str, *, seed: int = 0, kind: str = "eager", plan=None, optimizer=None, **overrides):
+def build(
+    name: str,
+    *,
+    seed: int = 0,
+    kind: str = "eager",
+    plan=None,
+    optimizer=None,
+    sizes: Optional[Dict] = None,
+    **overrides,
+):
     """A compiled small method with a tiny encoder; the same seed gives the same weights.
 
     `kind` is how its step runs: "eager", which is the cheapest for a few steps, "graph" or "xla".
     """
     tf.keras.utils.set_random_seed(seed)
     method = methods.get(name)(
-        small_settings(name, **overrides),
+        small_settings(name, sizes, **overrides),
         plan or make_plan(),
-        lambda: backbones.build("tiny", image_size=SIZE),
+        lambda **options: backbones.build("tiny", image_size=SIZE, **options),
     )
     optimizer = optimizer or SGD(0.1)
     if tf.keras.mixed_precision.global_policy().name == "mixed_float16":
@@ -64,16 +101,42 @@ def build(name: str, *, seed: int = 0, kind: str = "eager", plan=None, optimizer
 def make_batch(
     name: str, *, seed: int = 0, rows: int = BATCH, sizes: Optional[Sequence[int]] = None
 ) -> Dict:
-    """A batch of noisy views of random images, without labels."""
+    """A batch of noisy views of random images, without labels; with patches where needed."""
     sizes = sizes or [SIZE] * methods.get(name).min_views
     random = np.random.default_rng(seed)
     dtype = tf.keras.backend.floatx()
-    return {
+    batch = {
         "views": tuple(
             tf.constant(random.normal(size=(rows, size, size, 3)), dtype) for size in sizes
         ),
         "index": tf.constant(random.permutation(64)[:rows], tf.int64),
     }
+    if needs_patches(name):
+        shape = (rows, 9, PATCH, PATCH, 3)
+        batch["patches"] = tf.constant(random.normal(size=shape), dtype)
+    return batch
+
+
+def needs_patches(name: str) -> bool:
+    """Whether a method's batches have patches, with its default settings."""
+    cls = methods.get(name)
+    return cls.needs_patches(cls.Config())
+
+
+def spread(strategy, batch: Dict) -> Dict:
+    """The batch with an equal share of its rows on each replica of a strategy."""
+    replicas = strategy.num_replicas_in_sync
+
+    def divide(tensor):
+        rows = tensor.shape[0] // replicas
+
+        def part(context):
+            first = context.replica_id_in_sync_group * rows
+            return tf.identity(tensor[first : first + rows])
+
+        return strategy.experimental_distribute_values_from_function(part)
+
+    return tf.nest.map_structure(divide, batch)
 
 
 def step(method, batch, times: int = 1) -> Dict[str, float]:

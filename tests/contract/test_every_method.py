@@ -11,6 +11,12 @@ from tfssl import evaluation, methods, ops
 from tfssl.training import SGD
 
 EVERY = pytest.mark.parametrize("name", methods.names())
+# Tests that take seconds: on the newest stack, where slow ones are left out, with two methods.
+QUICK = ("mira", "interclr")
+HEAVY = pytest.mark.parametrize(
+    "name",
+    [n if n in QUICK else pytest.param(n, marks=pytest.mark.slow) for n in methods.names()],
+)
 
 FORBIDDEN_IN_XLA = {"Where", "Unique", "UniqueV2"}
 FORBIDDEN_WORDS = ("PyFunc", "String")
@@ -34,14 +40,17 @@ def test_repeats_from_a_seed(name):
 
 @EVERY
 def test_loss_starts_near_its_chance_level(name):
-    method = harness.build(name)
-    loss = harness.step(method, harness.make_batch(name))["loss"]
+    """Once queue and bank hold what an untrained network makes, and with a soft softmax."""
+    sizes = {**harness.SMALL, "temperature": 1.0}
+    method = harness.build(name, optimizer=SGD(0.0), sizes=sizes)
+    for seed in range(10):
+        loss = harness.step(method, harness.make_batch(name, seed=seed))["loss"]
     assert np.isfinite(loss)
     if method.chance_level is not None:
         assert loss == pytest.approx(method.chance_level, rel=0.15)
 
 
-@EVERY
+@HEAVY
 def test_eager_graph_and_one_xla_program_agree(name, float64):
     batch = harness.make_batch(name)
     results = {}
@@ -55,7 +64,7 @@ def test_eager_graph_and_one_xla_program_agree(name, float64):
         harness.assert_same_state(results["eager"][1], results[kind][1], 1e-8)
 
 
-@EVERY
+@HEAVY
 def test_step_is_ready_for_xla_and_traced_once(name):
     method = harness.build(name)
     batch = harness.make_batch(name)
@@ -85,7 +94,7 @@ def _functions(graph):
     return [f for f in graph._functions.values() if hasattr(f, "graph")]
 
 
-@EVERY
+@HEAVY
 def test_one_xla_program_agrees_in_float32(name):
     """What users run: single precision, whose sums an XLA program orders in its own way."""
     batch = harness.make_batch(name)
@@ -106,7 +115,7 @@ def test_one_xla_program_agrees_in_float32(name):
     assert np.linalg.norm(gradients[0] - gradients[1]) < 5e-3 * np.linalg.norm(gradients[0])
 
 
-@EVERY
+@HEAVY
 def test_two_replicas_equal_one_device(name, float64, two_replicas):
     whole = harness.make_batch(name)
     single = harness.build(name)
@@ -114,27 +123,7 @@ def test_two_replicas_equal_one_device(name, float64, two_replicas):
 
     with two_replicas.scope():
         double = harness.build(name, kind="graph")
-    half = harness.BATCH // 2
-
-    def rows(context):
-        part = slice(
-            context.replica_id_in_sync_group * half, (context.replica_id_in_sync_group + 1) * half
-        )
-        return {
-            "views": tuple(tf.identity(view[part]) for view in whole["views"]),
-            "index": tf.identity(whole["index"][part]),
-        }
-
-    batch = two_replicas.experimental_distribute_values_from_function(
-        lambda context: rows(context)["index"]
-    )
-    views = [
-        two_replicas.experimental_distribute_values_from_function(
-            lambda context, v=v: rows(context)["views"][v]
-        )
-        for v in range(len(whole["views"]))
-    ]
-    received = harness.step(double, {"views": tuple(views), "index": batch}, times=3)
+    received = harness.step(double, harness.spread(two_replicas, whole), times=3)
     for key, value in expected.items():
         assert received[key] == pytest.approx(value, rel=1e-6, abs=1e-7), key
     harness.assert_same_state(harness.state(single), harness.state(double), 1e-8)
@@ -203,8 +192,9 @@ def test_parts_of_a_batch_give_the_mean_gradient(name, float64):
     gradients = []
     for half in halves:
         with tf.GradientTape() as tape:
-            loss, _ = method.compute(half)
+            loss, _, kept = method.compute_and_keep(half)
         gradients.append(tape.gradient(loss, method.variables_in(method.phase(0))))
+        method.after_pass(half, kept)
     before = [v.numpy() for v in method.variables_in(method.phase(0))]
 
     split = harness.build(name)
@@ -239,24 +229,35 @@ def test_values_are_derived_again_in_a_golden_test(name):
     assert list((pathlib.Path(__file__).parents[1] / "golden").glob(f"test_{name}*.py"))
 
 
-@EVERY
+@HEAVY
 def test_learns_on_embedded_data(name):
     """With the method's own settings for embedded data, features beat those of random weights."""
     rng = np.random.default_rng(0)
-    steps, rows = 200, 64
+    steps, rows, epoch = 200, 64, 8
+    kinds = rng.integers(0, textures.CLASSES, rows * epoch)
     method = harness.build(
         name,
         kind="graph",
-        plan=harness.make_plan(batch_size=rows, total_steps=steps),
+        plan=harness.make_plan(
+            batch_size=rows, total_steps=steps, steps_per_epoch=epoch, num_records=len(kinds)
+        ),
         optimizer=SGD(0.1, momentum=0.9),
+        sizes=harness.LEARNING,
         **harness.embedded_settings(name),
     )
     untrained = _texture_accuracy(method)
+    pictures = textures.draw(kinds, harness.SIZE, rng)
     advance = method.make_train_function()
-    for _ in range(steps):
-        labels = rng.integers(0, textures.CLASSES, rows)
-        views = [textures.draw(labels, harness.SIZE, rng) for _ in range(method.min_views)]
-        batch = {"views": tuple(map(tf.constant, views)), "index": tf.range(rows, dtype=tf.int64)}
+    for step in range(steps):
+        if step % epoch == 0:
+            method.start_epoch(step // epoch, lambda network: network(pictures, training=False))
+            order = method.record_order(step // epoch, np.arange(len(kinds)))
+            order = rng.permutation(len(kinds)) if order is None else order
+        index = order[step % epoch * rows :][:rows]
+        views = [textures.draw(kinds[index], harness.SIZE, rng) for _ in range(method.min_views)]
+        batch = {"views": tuple(map(tf.constant, views)), "index": tf.constant(index)}
+        if harness.needs_patches(name):
+            batch["patches"] = tf.constant(textures.draw_patches(kinds[index], harness.PATCH, rng))
         advance(iter([batch]))
     assert _texture_accuracy(method) > untrained + 0.25
 
@@ -288,3 +289,13 @@ def test_too_few_views_are_refused(name):
     cls = methods.get(name)
     with pytest.raises(ValueError, match="expected a view family with at least"):
         cls.check_views(cls.Config(), (32,) * (cls.min_views - 1))
+
+
+@EVERY
+def test_patches_are_given_where_they_are_used(name):
+    cls = methods.get(name)
+    settings = cls.Config()
+    needed = harness.needs_patches(name)
+    cls.check_patches(settings, 64 if needed else None)
+    with pytest.raises(ValueError, match="expected views with.*Received: .*--jigsaw"):
+        cls.check_patches(settings, None if needed else 64)

@@ -23,3 +23,9 @@ def draw(labels: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
     brightness = 0.5 * rng.normal(size=(n, 1, 1, 3))
     noise = rng.normal(size=(n, size, size, 3))
     return (colour * stripes + brightness + noise).astype(np.float32)
+
+
+def draw_patches(labels: np.ndarray, patch: int, rng: np.random.Generator) -> np.ndarray:
+    """Patches `[n, 9, patch, patch, 3]` of pictures, cut from a 3x3 grid without gaps."""
+    grid = draw(labels, 3 * patch, rng).reshape(len(labels), 3, patch, 3, patch, 3)
+    return grid.transpose(0, 1, 3, 2, 4, 5).reshape(len(labels), 9, patch, patch, 3)

@@ -31,6 +31,8 @@ def write_images(folder, count, size=(20, 14)):
         (["--dataset=magic"], ["digits", "tfds:<name>", "folder:<path>", "magic"]),
         (["--dataset=digits", "--batch_size=9000"], ["8192", "9000"]),
         (["--dataset=digits", "--views=eval"], ["at least 2 views", "1"]),
+        (["--dataset=digits", "--jigsaw"], ["MIRA", "without patches", "drop"]),
+        (["--dataset=digits", "--jigsaw_patch=16"], ["jigsaw_patch", "--jigsaw beside it"]),
         (["--dataset=digits", "--warmup_epochs=50"], ["warm-up", "50"]),
         (["--dataset=digits", "--strategy=multiworker"], ["TF_CONFIG"]),
         (["--dataset=digits", "--accumulation=32", "--strategy=tpu"], ["TPU"]),
@@ -44,6 +46,21 @@ def test_sentence_names_what_was_expected_and_received(flags, words, monkeypatch
     for word in words:
         assert word in str(error.value)
     assert len(str(error.value)) < 600
+
+
+@pytest.mark.parametrize(
+    "flags, words",
+    [
+        ([], ["PIRL", "the patches of a jigsaw", "Remedy: --jigsaw"]),
+        (["--jigsaw", "--backbone=resnet18", "--stem=cifar_stride2"], ["at least 16", "=9"]),
+    ],
+)
+def test_patches_must_be_there_and_large_enough(flags, words):
+    of_others = [flag for flag in SMALL if not flag.startswith("--mira")]
+    with pytest.raises(ValueError) as error:
+        training.prepare(config.parse([*of_others, "--dataset=digits", "--method=pirl", *flags])[0])
+    for word in words:
+        assert word in str(error.value)
 
 
 def test_empty_folder(tmp_path):

@@ -1,5 +1,6 @@
 """A run in one process: what it leaves behind, how it stops, how it goes on."""
 
+import copy
 import dataclasses
 import json
 import os
@@ -14,7 +15,7 @@ from tfssl.settings import SettingsError
 from tfssl.training import loop, probes
 from tfssl.training.reports import TensorBoardLog, read_rows
 
-TINY = [
+SHORT = [
     "--dataset=digits",
     "--views=cifar",
     "--image_size=32",
@@ -31,6 +32,9 @@ TINY = [
     "--nofinal_export",
     "--nofinal_knn",
     "--noviews_xla",
+]
+TINY = [
+    *SHORT,
     "--mira_num_prototypes=16",
     "--mira_hidden_dim=32",
     "--mira_projection_dim=16",
@@ -65,6 +69,20 @@ def test_a_run_leaves_what_it_promises(tmp_path):
     reloaded = tf.keras.models.load_model(run.backbone)
     images = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), np.uint8)
     assert np.isfinite(reloaded.signatures["uint8"](tf.constant(images))["features"]).all()
+
+
+def test_patches_reach_the_method_and_the_picture_of_the_views(tmp_path):
+    flags = [flag for flag in TINY if not flag.startswith("--mira")]
+    flags += ["--method=pirl", "--pirl_num_negatives=8", "--jigsaw", "--jigsaw_patch=10"]
+    wanted = config.parse([*flags, "--num_views=1"])[0]
+    run = training.RunDirectory(tmp_path / "run")
+    run.claim(config.to_flagfile(wanted))
+    experiment = training.prepare(wanted)
+    assert training.describe(experiment)["views"] == "32 and patches of 10"
+    result = training.train(experiment, run)
+    assert np.isfinite([result["final"][name] for name in ("loss", "image", "jigsaw")]).all()
+    # A view of 32, and three patches of 10; gaps of 2 around and between all of them.
+    assert tf.io.decode_png(run.views.read_bytes()).shape == (8 * 36 + 2, 34 + 36 + 2, 3)
 
 
 def test_tensorboard_reads_the_events(tmp_path):
@@ -269,3 +287,33 @@ def test_frozen_head_moves_only_after_its_epochs(tmp_path):
         head.append(method.prototypes.trainable_variables[0].numpy())
     np.testing.assert_array_equal(head[0], head[2])
     assert np.abs(head[3] - head[2]).max() > 0
+
+
+def test_embeddings_of_all_records_are_in_their_order(tmp_path):
+    """An unreadable record has the row of the next readable one."""
+    experiment, _ = start(tmp_path)
+    source = copy.copy(experiment.train)
+    source.drawable = np.delete(source.drawable, [0, 3])
+    experiment = dataclasses.replace(experiment, train=source)
+    encoder = experiment.method.evaluated_encoder
+    rows = probes.record_embeddings(experiment)(encoder).numpy()
+    images = source.load_batch(tf.constant([1, 1, 2, 4, 4, 5], tf.int64))
+    family = probes.views.build_from(experiment.config.views, family="eval")
+    expected = encoder(family(images, tf.zeros([6], tf.int64))[0], training=False)
+    assert len(rows) == experiment.plan.num_records
+    np.testing.assert_allclose(rows[:6], expected, atol=1e-5)
+
+
+def test_purity_is_the_share_of_the_commonest_label(tmp_path):
+    experiment, _ = start(tmp_path)
+    labels = np.asarray(experiment.train.labels)
+    clusters = np.arange(len(labels)) % 7
+    expected = sum(np.bincount(labels[clusters == c]).max() for c in range(7)) / len(labels)
+
+    class Clustered:
+        pseudo_labels = tf.constant(clusters)
+
+    probe = probes.ClusterPurity(dataclasses.replace(experiment, method=Clustered()))
+    assert probe(1) == {"clusters/purity": pytest.approx(expected)}
+    Clustered.pseudo_labels = tf.constant(labels)
+    assert probe(1) == {"clusters/purity": 1.0}

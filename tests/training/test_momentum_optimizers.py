@@ -88,6 +88,28 @@ def test_many_steps_equal_a_numpy_rederivation(kind, exclude, shape):
     np.testing.assert_allclose(variable, expected, rtol=2e-5, atol=2e-5)
 
 
+@pytest.mark.parametrize("kind", ["sgd", "larc_clip"])
+def test_a_held_learning_rate_ignores_the_schedule(kind):
+    rng = fresh_rng()
+    parameter = rng.normal(size=(3, 4)).astype(np.float32)
+    gradients = rng.normal(size=(6, 3, 4)).astype(np.float32)
+    rates = np.linspace(0.5, 0.0, 6).astype(np.float32)
+    optimizer = SGD(0.1) if kind == "sgd" else LARS(0.1, 0.9, 0.0, 0.02, adaptation=kind)
+    held, free = tf.Variable(parameter), tf.Variable(parameter)
+    optimizer.hold_learning_rate([held], 0.3)
+    for gradient, rate in zip(gradients, rates):
+        optimizer.learning_rate = rate
+        optimizer.apply_gradients([(tf.constant(gradient), held), (tf.constant(gradient), free)])
+    direction = _numpy_direction(kind, 0.0, 0.02)
+    constant = _numpy_steps(parameter, gradients, [0.3] * 6, 0.9, direction)
+    np.testing.assert_allclose(held, constant, atol=1e-5)
+    if kind == "sgd":
+        falling = _numpy_steps(parameter, gradients, rates, 0.9, direction)
+        np.testing.assert_allclose(free, falling, atol=1e-5)
+    with pytest.raises(ValueError, match="expected learning_rate >= 0.*-1"):
+        optimizer.hold_learning_rate([held], -1.0)
+
+
 @pytest.mark.parametrize("adaptation", ["lars", "larc", "larc_clip"])
 @pytest.mark.parametrize("zero", ["parameter", "gradient"])
 def test_lars_takes_a_factor_of_one_where_a_norm_is_zero(adaptation, zero):
@@ -210,3 +232,18 @@ def test_a_schedule_survives_the_round_trip():
     schedule = tf.keras.optimizers.schedules.CosineDecay(0.3, 10)
     again = LARS.from_config(LARS(schedule).get_config())
     np.testing.assert_allclose(again._learning_rate(4), schedule(4))
+
+
+@pytest.mark.parametrize("nesterov", [False, True])
+def test_variables_without_momentum_are_those_of_an_optimizer_without(nesterov):
+    start = fresh_rng().normal(size=(3, 2))
+    gradients = fresh_rng().normal(size=(4, 3, 2))
+    optimizer = SGD(0.1, 0.9, weight_decay=1e-2, nesterov=nesterov)
+    bare, other = tf.Variable(start), tf.Variable(start)
+    optimizer.exclude_from_momentum([bare])
+    for gradient in gradients:
+        optimizer.apply_gradients([(tf.constant(gradient), v) for v in (bare, other)])
+    for variable, momentum, ahead in ((bare, 0.0, False), (other, 0.9, nesterov)):
+        direction = _numpy_direction("sgd", 1e-2, None)
+        expected = _numpy_steps(start, gradients, [0.1] * 4, momentum, direction, ahead)
+        np.testing.assert_allclose(variable, expected, rtol=1e-6)

@@ -5,6 +5,9 @@ import pytest
 import tensorflow as tf
 
 from tests.random_inputs import fresh_rng
+from tests.training.test_loop import SHORT
+from tfssl import config, training
+from tfssl.settings import SettingsError
 from tfssl.training.optimizers import LARS, SGD, AdamW
 
 MAKERS = {
@@ -201,3 +204,30 @@ def test_only_variables_of_the_excluded_ranks_do_not_decay(name, exclude):
 def test_xla_is_off_unless_asked_for():
     for make in MAKERS.values():
         assert make().jit_compile is False
+
+
+@pytest.mark.parametrize("constant", [True, False])
+def test_a_predictor_keeps_its_learning_rate(constant):
+    """SimSiam: at the end of a cosine the encoder stands still and the predictor does not."""
+    chosen = "--simsiam_constant_predictor_lr" if constant else "--nosimsiam_constant_predictor_lr"
+    flags = [*SHORT, "--method=simsiam", "--simsiam_hidden_dim=16", "--simsiam_projection_dim=16"]
+    experiment = training.prepare(config.parse([*flags, chosen])[0])
+    method = experiment.method
+    method.global_step.assign(experiment.plan.total_steps)  # The cosine is at 0.
+    before = [[v.numpy() for v in part.trainable_variables] for part in _halves(method)]
+    method.make_train_function()(iter(experiment.batches(0)))
+    moved = [
+        any((old != new.numpy()).any() for old, new in zip(values, part.trainable_variables))
+        for values, part in zip(before, _halves(method))
+    ]
+    assert moved == [False, constant]
+
+
+def _halves(method):
+    return method.network, method.predictor
+
+
+def test_a_constant_rate_needs_an_optimizer_that_has_it():
+    flags = [*SHORT, "--method=simsiam", "--optimizer=adamw"]
+    with pytest.raises(SettingsError, match="expected sgd or lars, because simsiam.*adamw"):
+        training.prepare(config.parse(flags)[0])

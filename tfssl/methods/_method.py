@@ -1,6 +1,7 @@
 """The order of one optimisation step, which every method shares.
 
-    before_forward -> compute (forward, loss) -> gradients -> optimizer -> after_step -> step + 1
+    before_forward -> compute (forward, loss) -> gradients -> after_pass -> optimizer -> after_step
+    -> step + 1
 
 A method subclasses `Method`, builds its networks in `__init__` and writes `compute`. It never
 sees the optimizer, the data source or the run directory.
@@ -9,6 +10,7 @@ sees the optimizer, the data source or the run directory.
 import dataclasses
 from typing import Any, Callable, ClassVar, Dict, List, Optional, Tuple
 
+import numpy as np
 import tensorflow as tf
 
 from tfssl.methods._train_function import TrainFunction
@@ -16,6 +18,8 @@ from tfssl.settings import Settings, SettingsError
 
 Batch = Dict[str, Any]
 Logs = Dict[str, tf.Tensor]
+# From a network, images -> `[batch, dim]`, to its outputs for all records, `[num_records, dim]`.
+Extract = Callable[[tf.keras.layers.Layer], tf.Tensor]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,12 +31,14 @@ class Plan:
         steps_per_epoch: optimizer steps in an epoch.
         total_steps: optimizer steps in the run.
         num_records: N; record indices are 0..N-1.
+        seed: the run's; what a method draws for itself is keyed by it.
     """
 
     batch_size: int
     steps_per_epoch: int
     total_steps: int
     num_records: int
+    seed: int = 0
 
 
 class Method(tf.keras.Model):
@@ -62,7 +68,8 @@ class Method(tf.keras.Model):
         self.plan = plan
         self.global_step = _counter(0, "global_step")
         self.first_nonfinite_step = _counter(-1, "first_nonfinite_step")
-        self._logs = {n: tf.keras.metrics.Mean(n) for n in ("loss", *self.statistics)}
+        self._phase: Optional[str] = None
+        self._logs: Dict[str, tf.keras.metrics.Mean] = {}
 
     # What a method says of itself.
 
@@ -76,6 +83,20 @@ class Method(tf.keras.Model):
         """The backbone that evaluation and export use: images -> `[batch, dim]` features."""
         raise AttributeError(f"{type(self).__name__} must say which encoder is evaluated.")
 
+    def fresh_encoder(self, build_encoder: Callable[..., tf.keras.Model]) -> tf.keras.Model:
+        """An untrained encoder of the evaluated kind, from a function that makes backbones."""
+        return build_encoder()
+
+    @property
+    def variables_without_momentum(self) -> List[tf.Variable]:
+        """Those that the optimizer must update as if its momentum were 0."""
+        return []
+
+    @property
+    def pseudo_labels(self) -> Optional[tf.Tensor]:
+        """`[num_records]` int32, the cluster of every record; None where there are no clusters."""
+        return None
+
     @classmethod
     def check_views(cls, settings: Settings, sizes: Tuple[int, ...]) -> None:
         """Raises SettingsError where a view family does not fit; `sizes` are the views' sizes."""
@@ -86,6 +107,59 @@ class Method(tf.keras.Model):
                 f"views. Received: {len(sizes)}. Remedy: choose another --views."
             )
 
+    @classmethod
+    def needs_patches(cls, settings: Settings) -> bool:
+        """Whether batches must hold "patches", `[batch, 9, size, size, channels]`."""
+        del settings
+        return False
+
+    @classmethod
+    def check_patches(cls, settings: Settings, patch_size: Optional[int]) -> None:
+        """Raises SettingsError where patches are missing or would have no effect.
+
+        Args:
+            settings: the method's.
+            patch_size: side of the patches that the view family gives; None where it gives none.
+        """
+        needed = cls.needs_patches(settings)
+        if needed and patch_size is None:
+            raise SettingsError(
+                f"method {cls.__name__}: expected views with the patches of a jigsaw. Received: "
+                "none. Remedy: --jigsaw."
+            )
+        if patch_size is not None and not needed:
+            raise SettingsError(
+                f"method {cls.__name__}: expected views without patches, which it does not use. "
+                "Received: --jigsaw. Remedy: drop it, or choose a method such as pirl."
+            )
+
+    def start_epoch(self, epoch: int, extract: Extract) -> None:
+        """What happens between two epochs, before the first step of `epoch`: a clustering.
+
+        It is not called where a run continues in the middle of an epoch, and must give the same
+        whenever it is called at a step.
+
+        Args:
+            epoch: 0 before the first step of the run.
+            extract: runs a network on the evaluation view of every record, in inference mode.
+        """
+
+    def record_order(self, epoch: int, records: np.ndarray) -> Optional[np.ndarray]:
+        """The records that an epoch visits, where the method chooses; asked after `start_epoch`.
+
+        It must be the same whenever it is asked in the middle of an epoch, so that a continued run
+        sees the same: it may depend on the seed, and on state that only `start_epoch` writes.
+
+        Args:
+            epoch: from 0.
+            records: `[M]` int64, ascending, the records that can be read.
+
+        Returns:
+            `[M]` int64, some of `records`, as often and in the order in which they are visited; or
+            None for each once, in random order.
+        """
+        del epoch, records
+
     # The parts of a step.
 
     def before_forward(self) -> None:
@@ -95,20 +169,66 @@ class Method(tf.keras.Model):
         """The loss, a mean over this replica's rows, and a scalar for each name in `statistics`."""
         raise AttributeError(f"{type(self).__name__} must write compute.")
 
+    def compute_and_keep(self, batch: Batch) -> Tuple[tf.Tensor, Logs, Any]:
+        """`compute`, and what `after_pass` needs of it; no bank or queue is written yet."""
+        return (*self.compute(batch), None)
+
+    def after_pass(self, batch: Batch, kept: Any) -> Logs:
+        """State that every part of a batch moves, once its gradient is known: a bank, a queue.
+
+        Returns:
+            Scalars for names in `statistics` that `compute` has not given.
+        """
+        del batch, kept
+        return {}
+
     def after_step(self) -> None:
-        """State that moves after the optimizer: a teacher of BYOL, a bank, a queue."""
+        """State that moves after the optimizer: a teacher of BYOL."""
 
     def phase(self, step: int) -> str:
         """The name of the training phase of a step; each phase is one traced function."""
         del step
         return "all"
 
+    @property
+    def current_phase(self) -> str:
+        """The phase of the step at work, for `compute` to ask at its beginning."""
+        if self._phase is not None:
+            return self._phase
+        with tf.init_scope():
+            return self.phase(int(self.global_step.numpy()))
+
     def variables_in(self, phase: str) -> List[tf.Variable]:
         """The variables which the optimizer updates in a phase."""
         del phase
         return self.trainable_variables
 
+    @property
+    def constant_rate_variables(self) -> List[tf.Variable]:
+        """Trained variables that keep the peak learning rate while others follow the schedule."""
+        return []
+
     # The step itself.
+
+    def compile(self, optimizer: Any, **options: Any) -> None:
+        """Keras' own, and the optimizer learns which variables have no momentum.
+
+        A method that is only a part of another one is not compiled.
+
+        Raises:
+            SettingsError: an optimizer that cannot do without momentum for some variables.
+        """
+        super().compile(optimizer=optimizer, **options)
+        self._logs = {n: tf.keras.metrics.Mean(n) for n in ("loss", *self.statistics)}
+        if self.variables_without_momentum:
+            inner = getattr(optimizer, "inner_optimizer", optimizer)
+            if not hasattr(inner, "exclude_from_momentum"):
+                raise SettingsError(
+                    f"method {type(self).__name__}: expected an optimizer whose momentum can be "
+                    f"left out for the classifier. Received: {type(inner).__name__}. Remedy: "
+                    "--optimizer=sgd."
+                )
+            inner.exclude_from_momentum(self.variables_without_momentum)
 
     def make_train_function(self, force: bool = False, parts: int = 1) -> Callable[[Any], Logs]:
         """The function `iterator -> logs` of one step, for `fit` and for `tfssl.training`."""
@@ -123,9 +243,7 @@ class Method(tf.keras.Model):
         It is of the phase the method is in when this is run or traced: a program traced from it
         keeps that phase, while `make_train_function` changes programs with the phase.
         """
-        with tf.init_scope():
-            phase = self.phase(int(self.global_step.numpy()))
-        self.micro_step(batch, phase=phase)
+        self.micro_step(batch, phase=self.current_phase)
         return {name: metric.result() for name, metric in self._logs.items()}
 
     def micro_step(
@@ -140,16 +258,17 @@ class Method(tf.keras.Model):
         """Part `part` of an optimisation step whose batch comes in `parts` parts, on one replica.
 
         Args:
-            batch: `{"views", "index", "label"?}`, this replica's rows of this part.
+            batch: `{"views", "patches"?, "index", "label"?}`, this replica's rows of this part.
             phase: see `phase`; chosen by the host, so the traced program has no branch on it.
             sums: replica-local gradient sums in the order of `variables_in(phase)`, for parts > 1.
             part, parts: Python integers.
         """
+        self._phase = phase
         if part == 0:
             self.before_forward()
         variables = self.variables_in(phase)
         with tf.GradientTape() as tape:
-            loss, logs = self.compute(batch)
+            loss, logs, kept = self.compute_and_keep(batch)
             replicas = tf.distribute.get_strategy().num_replicas_in_sync
             # The optimizer sums over replicas; the loss is a mean over the global batch.
             objective = loss / (replicas * parts)
@@ -157,6 +276,7 @@ class Method(tf.keras.Model):
                 objective = self.optimizer.get_scaled_loss(objective)
         self._watch(loss)
         gradients = tape.gradient(objective, variables)
+        logs = {**logs, **self.after_pass(batch, kept)}
         if parts > 1:
             gradients = _add_up(gradients, sums, fresh=part == 0)
         if part == parts - 1:
@@ -166,6 +286,7 @@ class Method(tf.keras.Model):
             self.after_step()
             self.global_step.assign_add(1)
         self._log({"loss": loss, **logs})
+        self._phase = None
 
     @property
     def metrics(self) -> List[tf.keras.metrics.Metric]:

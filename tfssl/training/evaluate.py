@@ -64,7 +64,8 @@ def evaluate(experiment: Experiment, settings: EvaluationConfig) -> Dict[str, Di
 def _baselines(experiment: Experiment) -> Dict[str, Callable]:
     """What a figure is printed beside: the same encoder untrained, and raw pixels."""
     tf.keras.utils.set_random_seed(experiment.config.training.seed)
-    return {"untrained": experiment.build_encoder(), "raw pixels": raw_pixels}
+    untrained = experiment.method.fresh_encoder(experiment.build_encoder)
+    return {"untrained": untrained, "raw pixels": raw_pixels}
 
 
 def _knn(arrays, settings: EvaluationConfig, center: bool) -> Dict:

@@ -3,6 +3,7 @@
 import dataclasses
 from typing import Callable, Dict, Optional, Tuple
 
+import numpy as np
 import tensorflow as tf
 
 from tfssl import data, methods, views
@@ -26,7 +27,8 @@ class Experiment:
         family: the view family of training.
         plan: the sizes of the run.
         method: the compiled method.
-        build_encoder: makes a fresh backbone of the run's kind.
+        build_encoder: makes a fresh backbone of the run's kind; its keywords are those of
+            `BackboneConfig.build`.
         learning_rate: learning rate of a step.
     """
 
@@ -37,20 +39,27 @@ class Experiment:
     family: views.ViewFamily
     plan: methods.Plan
     method: methods.Method
-    build_encoder: Callable[[], tf.keras.Model]
+    build_encoder: Callable[..., tf.keras.Model]
     learning_rate: Callable[[tf.Tensor], tf.Tensor]
 
-    def batches(self, start_step: int) -> tf.data.Dataset:
-        """Training batches from a step on, each replica's rows to each replica."""
-        return data.distribute(self.strategy, lambda context: self.own_batches(start_step, context))
+    def batches(self, start_step: int, order: Optional[np.ndarray] = None) -> tf.data.Dataset:
+        """Training batches as of `own_batches`, each replica's rows to each replica."""
+        return data.distribute(
+            self.strategy, lambda context: self.own_batches(start_step, order, context)
+        )
 
     def own_batches(
-        self, start_step: int, context: Optional[tf.distribute.InputContext] = None
+        self,
+        start_step: int,
+        order: Optional[np.ndarray] = None,
+        context: Optional[tf.distribute.InputContext] = None,
     ) -> tf.data.Dataset:
         """Training batches from a step on, the same whenever the run was resumed.
 
         Args:
             start_step: optimizer steps done.
+            order: the records that the epoch of this step visits; the batches then end with it.
+                None: every record once an epoch, to the end of the run.
             context: the part of each batch that one input pipeline reads; None for all of it.
         """
         run, plan = self.config.training, self.plan
@@ -62,6 +71,7 @@ class Experiment:
             seed=run.seed,
             start_step=start_step,
             epochs=-(-plan.total_steps // plan.steps_per_epoch),
+            order=order,
             input_context=context,
         )
 
@@ -81,12 +91,15 @@ def prepare(config: ExperimentConfig) -> Experiment:
     _check_xla(run, strategy)
     family = views.build_from(config.views)
     method_class.check_views(config.method, family.sizes)
+    method_class.check_patches(config.method, family.patch_size)
     train, test = data.open_splits(config.data)
     _check_labels(run, train, test)
     plan = _plan(run, train)
 
-    def build_encoder() -> tf.keras.Model:
-        return config.backbone.build(image_size=min(family.sizes))
+    sizes = [*family.sizes, *([family.patch_size] if family.patch_size else [])]
+
+    def build_encoder(**options) -> tf.keras.Model:
+        return config.backbone.build(image_size=min(sizes), **options)
 
     learning_rate = _learning_rate(config, plan)
     with strategy.scope():
@@ -94,6 +107,7 @@ def prepare(config: ExperimentConfig) -> Experiment:
         optimizer = build_optimizer(config.optimizer, FollowStep(method.global_step, learning_rate))
         # All slots exist from the start, also those of a head that is frozen at first.
         optimizer.build(method.trainable_variables)
+        _hold_rates(config, method, optimizer)
         if run.precision == "mixed_float16":
             optimizer = tf.keras.mixed_precision.LossScaleOptimizer(optimizer)
         method.compile(optimizer=optimizer, jit_compile=run.xla_step)
@@ -165,6 +179,7 @@ def _plan(run, train: data.Source) -> methods.Plan:
         steps_per_epoch=steps_per_epoch,
         total_steps=total if run.steps is None else run.steps,
         num_records=train.num_records,
+        seed=run.seed,
     )
 
 
@@ -182,13 +197,29 @@ def _learning_rate(config: ExperimentConfig, plan: methods.Plan) -> Callable:
     return learning_rate
 
 
+def _hold_rates(config: ExperimentConfig, method: methods.Method, optimizer) -> None:
+    """Variables that keep the peak learning rate are made known to the optimizer."""
+    held = method.constant_rate_variables
+    if held and not hasattr(optimizer, "hold_learning_rate"):
+        raise SettingsError(
+            f"--optimizer: expected sgd or lars, because {config.training.method} keeps some "
+            f"learning rates constant. Received: {config.optimizer.optimizer}. Remedy: "
+            "--optimizer=sgd."
+        )
+    if held:
+        rate = peak_learning_rate(config.optimizer, config.training.batch_size)
+        optimizer.hold_learning_rate(held, rate)
+
+
 def describe(experiment: Experiment) -> Dict[str, object]:
     """The facts a person wants to see before a run starts."""
     config, plan = experiment.config, experiment.plan
+    patch = experiment.family.patch_size
+    patches = f" and patches of {patch}" if patch else ""
     return {
         "method": config.training.method,
         "records": len(experiment.train.drawable),
-        "views": " ".join(map(str, experiment.family.sizes)),
+        "views": " ".join(map(str, experiment.family.sizes)) + patches,
         "batch": plan.batch_size,
         "steps": f"{plan.total_steps} ({plan.steps_per_epoch} an epoch)",
         "optimizer": f"{config.optimizer.optimizer}, weight decay {config.optimizer.decay:g}",

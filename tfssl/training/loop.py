@@ -16,6 +16,7 @@ from tfssl.training.reports import MetricsFile, ProgressBar, Stopwatch, TensorBo
 from tfssl.training.run_directory import RunDirectory
 from tfssl.training.stop_request import StopRequest
 from tfssl.training.strategy import is_chief
+from tfssl.training.stream import Stream
 
 _LEVERS = "Levers: a lower --lr, a longer --warmup_epochs, --precision=float32."
 
@@ -52,12 +53,15 @@ def train(experiment: Experiment, run: RunDirectory) -> Dict:
     report = _Report(experiment, run, step, visible=chief)
     if step == 0:
         _show_views(experiment, run, report)
-    iterator = iter(experiment.batches(step))
+    stream = Stream(experiment)
     advance = method.make_train_function(force=True, parts=config.accumulation)
     save_every = config.save_every or plan.steps_per_epoch
+    extract = probes.record_embeddings(experiment)
     with StopRequest(experiment.strategy, config.log_every) as stop, report:
         while step < plan.total_steps:
-            logs = advance(iterator)
+            if step % plan.steps_per_epoch == 0:
+                method.start_epoch(step // plan.steps_per_epoch, extract)
+            logs = advance(stream.at(step))
             step += 1
             report.advance()
             last = step == plan.total_steps
@@ -173,8 +177,13 @@ def _check_weights(method, step: int, checkpoints: Checkpoints) -> None:
 def _show_views(experiment: Experiment, run: RunDirectory, report: _Report) -> None:
     """Saves the grid of the first batch's views, as the method sees them."""
     batch = next(iter(experiment.own_batches(0)))
-    shown = [view.numpy() for view in batch["views"]]
-    grid = plots.view_grid(shown, mean=experiment.family.mean, std=experiment.family.std)
+    family = experiment.family
+    grid = plots.view_grid(
+        [view.numpy() for view in batch["views"]],
+        mean=family.mean,
+        std=family.std,
+        patches=batch["patches"].numpy() if "patches" in batch else None,
+    )
     run.views.write_bytes(tf.io.encode_png(grid).numpy())
     report.board.image("views", grid)
     report.board.text("flags", run.flags_text)

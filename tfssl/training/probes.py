@@ -3,6 +3,7 @@
 import math
 from typing import Callable, Dict, List, Optional
 
+import numpy as np
 import tensorflow as tf
 from absl import logging
 
@@ -22,6 +23,8 @@ def make_probes(experiment: Experiment) -> List[Probe]:
     """The probes that the settings ask for; each maps an epoch number to named figures."""
     run = experiment.config.training
     probes: List[Probe] = [CollapseGauge(experiment)]
+    if experiment.method.pseudo_labels is not None and experiment.train.labels is not None:
+        probes.append(ClusterPurity(experiment))
     if run.online_knn:
         probes.append(OnlineKNN(experiment, every=run.online_knn))
     elif not experiment.train.may_have_labels:
@@ -54,6 +57,43 @@ class Extractor:
             with_labels=with_labels,
         )
         return evaluation.extract(features, batches)
+
+
+def record_embeddings(experiment: Experiment) -> Callable[[tf.keras.layers.Layer], tf.Tensor]:
+    """The function that methods embed all records with: network -> `[num_records, dim]` float32.
+
+    Rows are in the order of the record indices. An unreadable record repeats the row of the next
+    readable one: a bank holds no row that is of no image.
+    """
+
+    def extract(network: tf.keras.layers.Layer) -> tf.Tensor:
+        found = Extractor(experiment)(network, experiment.train, with_labels=False)
+        place = np.searchsorted(found.index, np.arange(experiment.plan.num_records))
+        return tf.convert_to_tensor(found.features[np.minimum(place, len(found.index) - 1)])
+
+    return extract
+
+
+class ClusterPurity:
+    """How well a method's pseudo-labels agree with the labels, where there are any.
+
+    Purity: the share of records that have the most frequent label of their cluster. It is 1 with a
+    cluster for every record, so compare it at one number of clusters.
+    """
+
+    def __init__(self, experiment: Experiment):
+        self._method = experiment.method
+        labels = np.asarray(experiment.train.labels)
+        self._readable = np.asarray(experiment.train.drawable)
+        self._labels = np.unique(labels[self._readable], return_inverse=True)[1]
+
+    def __call__(self, epoch: int) -> Dict[str, float]:
+        """The purity (fraction) after an epoch."""
+        del epoch
+        clusters = np.asarray(self._method.pseudo_labels)[self._readable]
+        table = np.zeros([clusters.max() + 1, self._labels.max() + 1], np.int64)
+        np.add.at(table, (clusters, self._labels), 1)
+        return {"clusters/purity": float(table.max(axis=1).sum() / len(clusters))}
 
 
 class CollapseGauge:

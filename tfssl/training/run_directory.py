@@ -33,6 +33,10 @@ class RunDirectory:
     backbone = property(lambda self: self.path / "backbone", doc="The exported SavedModel.")
     views = property(lambda self: self.path / "views.png", doc="The grid of views at step 0.")
 
+    def evaluation(self, name: str) -> pathlib.Path:
+        """The result of an evaluation protocol; see `EvaluationConfig.name`."""
+        return self.path / "evaluation" / f"{name}.json"
+
     def claim(
         self, flags_text: str, *, write: bool = True, complete: Callable[[str], str] = str
     ) -> None:
@@ -49,11 +53,7 @@ class RunDirectory:
         """
         self.flags_text = flags_text
         if self.flags.is_file():
-            before = self.flags.read_text()
-            # Flags that this version does not understand are compared as they stand.
-            with contextlib.suppress(SettingsError):
-                before = complete(before)
-            changed = _difference(before, flags_text)
+            changed = self.changes(flags_text, complete)
             if changed:
                 raise SettingsError(
                     f"--run_dir={self.path}: expected the flags this run was started with. "
@@ -74,6 +74,16 @@ class RunDirectory:
                 raise SettingsError(
                     f"--run_dir={self.path}: cannot be written ({error})."
                 ) from error
+
+    def changes(self, flags_text: str, complete: Callable[[str], str] = str) -> List[str]:
+        """`--name: old -> new` for each flag the run was started with that differs; see `claim`."""
+        if not self.flags.is_file():
+            return []
+        before = self.flags.read_text()
+        # Flags that this version does not understand are compared as they stand.
+        with contextlib.suppress(SettingsError):
+            before = complete(before)
+        return _difference(before, flags_text)
 
     def claim_data(self, fingerprint: Dict[str, Any], *, write: bool = True) -> None:
         """Writes what the run's data are, or checks that they are what they were.

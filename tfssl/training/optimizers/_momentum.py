@@ -47,6 +47,27 @@ class MomentumOptimizer(tf.keras.optimizers.Optimizer):
         self.momentum = float(momentum)
         self.coupled_weight_decay = float(weight_decay)
         self.exclude_rank_below = int(exclude_rank_below)
+        self._held_rates: dict[Any, float] = {}
+        self._without_momentum: frozenset = frozenset()
+
+    def hold_learning_rate(self, variables: Iterable[tf.Variable], rate: float) -> None:
+        """Gives some variables a constant learning rate, whatever the schedule says.
+
+        It is no part of the optimizer's configuration, because it names variables of a model.
+
+        Args:
+            variables: the variables.
+            rate: >= 0.
+
+        Raises:
+            ValueError: the rate is negative or not finite.
+        """
+        _check(rate, 0, 0, 0)
+        self._held_rates.update({self._var_key(variable): float(rate) for variable in variables})
+
+    def exclude_from_momentum(self, var_list: Iterable[tf.Variable]) -> None:
+        """Updates these variables as an optimizer of momentum 0 would; no others from now on."""
+        self._without_momentum = frozenset(map(self._var_key, var_list))
 
     def build(self, var_list: Iterable[tf.Variable]) -> None:
         """Creates one zero buffer a variable; a second call does nothing."""
@@ -66,16 +87,19 @@ class MomentumOptimizer(tf.keras.optimizers.Optimizer):
 
     def update_step(self, gradient: tf.Tensor, variable: tf.Variable) -> None:
         """Updates one variable and its buffer from its aggregated gradient."""
-        buffer = self.momentums[self._index_dict[self._var_key(variable)]]
+        key = self._var_key(variable)
         dtype = tf.float64 if variable.dtype == tf.float64 else tf.float32
         gradient = tf.cast(gradient, dtype)
-        step = self.direction(gradient, tf.cast(variable, dtype))
-        new = self.momentum * tf.cast(buffer, dtype) + step
-        buffer.assign(tf.cast(new, buffer.dtype))
-        lr = tf.cast(self.learning_rate, dtype)
-        variable.assign_sub(tf.cast(lr * self.ahead(step, new), variable.dtype))
+        lr = tf.cast(self._held_rates.get(key, self.learning_rate), dtype)
+        step = self.direction(gradient, tf.cast(variable, dtype), lr)
+        if key not in self._without_momentum:
+            buffer = self.momentums[self._index_dict[key]]
+            new = self.momentum * tf.cast(buffer, dtype) + step
+            buffer.assign(tf.cast(new, buffer.dtype))
+            step = self.ahead(step, new)
+        variable.assign_sub(tf.cast(lr * step, variable.dtype))
 
-    def direction(self, gradient: tf.Tensor, parameter: tf.Tensor) -> tf.Tensor:
+    def direction(self, gradient: tf.Tensor, parameter: tf.Tensor, lr: tf.Tensor) -> tf.Tensor:
         """What enters the buffer: the gradient with decay and whatever the optimizer adds."""
         raise NotImplementedError(f"{type(self).__name__} must write direction.")
 

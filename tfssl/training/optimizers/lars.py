@@ -67,7 +67,7 @@ class LARS(MomentumOptimizer):
         self.trust_coefficient = float(trust_coefficient)
         self.adaptation = adaptation
 
-    def direction(self, gradient: tf.Tensor, parameter: tf.Tensor) -> tf.Tensor:
+    def direction(self, gradient: tf.Tensor, parameter: tf.Tensor, lr: tf.Tensor) -> tf.Tensor:
         """The gradient with weight decay, scaled by the trust ratio."""
         if self.excludes(parameter):
             return gradient
@@ -82,7 +82,6 @@ class LARS(MomentumOptimizer):
             nonzero = (size > 0) & (slope > 0)
         factor = tf.math.divide_no_nan(self.trust_coefficient * size, against)
         if self.adaptation == "larc_clip":
-            lr = tf.cast(self.learning_rate, factor.dtype)
             # At a learning rate of 0 nothing moves, and the clip must not divide by it.
             factor = tf.minimum(tf.where(lr > 0, tf.math.divide_no_nan(factor, lr), 1.0), 1.0)
         return tf.where(nonzero, factor, tf.ones_like(factor)) * decayed

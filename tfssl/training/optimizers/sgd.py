@@ -50,7 +50,7 @@ class SGD(MomentumOptimizer):
             raise ValueError(f"expected momentum > 0 with nesterov. Received: momentum={momentum}.")
         self.nesterov = bool(nesterov)
 
-    def direction(self, gradient: tf.Tensor, parameter: tf.Tensor) -> tf.Tensor:
+    def direction(self, gradient: tf.Tensor, parameter: tf.Tensor, lr: tf.Tensor) -> tf.Tensor:
         """The gradient with weight decay."""
         return self.decayed(gradient, parameter)
 

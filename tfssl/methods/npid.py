@@ -1,0 +1,154 @@
+"""NPID: non-parametric instance discrimination with a memory bank.
+
+Wu, Xiong, Yu, Lin, "Unsupervised Feature Learning via Non-Parametric Instance Discrimination",
+CVPR 2018, arXiv 1805.01978. NPIDv2 (InterCLR, Xie et al., arXiv 2008.11702) is a configuration:
+softmax over 16,384 negatives, a hidden layer, temperature 0.1.
+"""
+
+import dataclasses
+from typing import Callable, Optional, Tuple
+
+import tensorflow as tf
+
+from tfssl import losses, ops
+from tfssl.methods._bank import BankMethod, Drawn
+from tfssl.methods._instance import Embeddings
+from tfssl.methods._method import Batch, Logs, Plan
+from tfssl.settings import Settings, SettingsError, setting
+
+
+@dataclasses.dataclass(frozen=True)
+class Config(Settings):
+    """Settings of NPID; the defaults are those of the paper's ImageNet experiments."""
+
+    loss: str = setting(
+        "nce",
+        "nce: noise-contrastive estimation with a constant partition sum, as in the paper. "
+        "softmax: cross-entropy of the own entry among the drawn ones.",
+        choices=("nce", "softmax"),
+    )
+    num_negatives: int = setting(4096, "K, bank entries drawn for each image.", low=1)
+    negatives: str = setting(
+        "own",
+        "own: each image draws its negatives. shared: one draw serves the batch, at a fraction of "
+        "the cost.",
+        choices=("own", "shared"),
+    )
+    hidden_dim: int = setting(
+        0, "Width of the head's hidden layer; 0: a linear head. 2048 in NPIDv2.", low=0
+    )
+    projection_dim: int = setting(128, "Width of an embedding.", low=1)
+    temperature: float = setting(0.07, "tau, of the softmax.", above=0.0)
+    margin: float = setting(
+        0.0,
+        "m, subtracted from the own entry's cosine (MarginNCE); for the softmax.",
+        low=-2.0,
+        below=2.0,
+    )
+    bank_weight: float = setting(
+        0.5, "omega, the share of the new embedding in a bank entry.", above=0.0, high=1.0
+    )
+    bank_start: str = setting(
+        "random",
+        "What the bank holds at first. random: unit vectors, as in the paper. embeddings: those of "
+        "all images from the untrained network; short runs lose their first epochs otherwise.",
+        choices=("random", "embeddings"),
+    )
+    bank_dtype: Optional[str] = setting(
+        None,
+        "Type of the bank, to halve its memory. Unset: float32.",
+        choices=("float16", "bfloat16"),
+    )
+
+    def check(self) -> None:
+        """The noise-contrastive loss has no margin."""
+        if self.margin and self.loss == "nce":
+            raise SettingsError(
+                f"margin: expected 0 with loss nce. Received: {self.margin:g}. Remedy: "
+                "--npid_loss=softmax.",
+                "margin",
+            )
+
+
+class NPID(BankMethod):
+    """Tells every image from all others, by the embeddings that were last seen of them."""
+
+    Config = Config
+    statistics = ("positive", "negative")
+
+    def __init__(self, settings: Config, plan: Plan, build_encoder: Callable[[], tf.keras.Model]):
+        """Builds the network and the bank.
+
+        Args:
+            settings: see `Config`.
+            plan: the sizes of the run.
+            build_encoder: makes a fresh backbone, images -> `[batch, dim]` features.
+        """
+        super().__init__(settings, plan, build_encoder)
+        # Z of the noise-contrastive estimation: 0 until the first batch has been seen.
+        self.partition = tf.Variable(
+            0.0,
+            dtype=tf.keras.backend.floatx(),
+            trainable=False,
+            name="partition",
+            aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
+        )
+
+    def forward(self, batch: Batch) -> Tuple[tf.Tensor, Logs, Embeddings]:
+        """The embeddings of the batch, and how well they are told apart."""
+        anchors = tf.math.l2_normalize(self.network(batch["views"][0], training=True), axis=1)
+        loss, logs = self.discriminate(anchors, batch["index"])
+        return loss, logs, Embeddings([anchors], tf.stop_gradient(anchors))
+
+    def discriminate(self, anchors: tf.Tensor, indices: tf.Tensor) -> Tuple[tf.Tensor, Logs]:
+        """The loss of each embedding against its bank entry and drawn others (Eqs. 2 and 7).
+
+        Args:
+            anchors: `[batch, dim]` unit rows.
+            indices: `[batch]` int64, their records.
+
+        Returns:
+            The loss, and the scalars in `statistics`.
+        """
+        drawn = self.draw_negatives(indices)
+        z = self._z(tf.stop_gradient(anchors), indices, drawn)
+        found = self.contrast(
+            *(anchors, indices, drawn),
+            lambda positive, negative, counts: self._loss(positive, negative, counts, z),
+        )
+        means = {"positive": found.positive, "negative": found.negative}
+        return found.loss, {name: tf.reduce_mean(scores) for name, scores in means.items()}
+
+    def _loss(self, positive, negative, counts, z: Optional[tf.Tensor]) -> tf.Tensor:
+        """The mean loss of rows of cosines."""
+        temperature = self.settings.temperature
+        if self.settings.loss == "softmax":
+            return losses.info_nce_from_scores(
+                *(positive, negative),
+                temperature=temperature,
+                margin=self.settings.margin,
+                counts=counts,
+            )
+        scores = tf.concat([positive[:, tf.newaxis], negative], axis=1)
+        records = self.plan.num_records
+        return losses.nce(scores, temperature=temperature, num_data=records, z=z, counts=counts)
+
+    def _z(self, anchors: tf.Tensor, indices: tf.Tensor, drawn: Drawn) -> Optional[tf.Tensor]:
+        """The partition sum that the run's first batch has given; None where it has no part."""
+        if self.settings.loss == "softmax":
+            return None
+
+        def estimate():
+            positive = self.positive_scores(anchors, indices)[:, tf.newaxis]
+            return losses.nce_partition(
+                tf.concat([positive, self.negative_scores(anchors, drawn)], axis=1),
+                temperature=self.settings.temperature,
+                num_data=self.plan.num_records,
+            )
+
+        # Later batches need not score their negatives for it.
+        own = tf.cond(self.partition > 0, lambda: tf.zeros([], anchors.dtype), estimate)
+        mean = tf.reduce_mean(ops.cross_replica_concat(own[tf.newaxis]))
+        z = tf.where(self.partition > 0, self.partition, tf.cast(mean, self.partition.dtype))
+        self.partition.assign(z)
+        return z
