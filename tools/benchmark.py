@@ -1,4 +1,4 @@
-"""Measures kernels, views and training steps: python tools/benchmark.py [--photos=<JPEG folder>]
+"""Measures kernels, views, steps and banks: python tools/benchmark.py [--photos=<JPEG folder>]
 
 Contenders of one group take turns in one process, and medians are printed. Compare ratios rather
 than times: they hold on a machine that does other work.
@@ -10,6 +10,8 @@ import environment  # noqa: F401  (first, before TensorFlow)
 
 # isort: split
 
+import benchmark_banks
+import benchmark_clusters
 import benchmark_kernels
 import benchmark_steps
 import benchmark_views
@@ -18,17 +20,20 @@ from command_line import parse, refuse
 
 from tfssl import config
 
-_GROUPS = flags.DEFINE_list("groups", ["kernels", "views", "steps"], "What is measured.")
-_PHOTOS = flags.DEFINE_string("photos", None, "Folder of JPEG files, for the views of 224 pixels.")
-_CONFIG = flags.DEFINE_string("config", "configs/cifar10/mira_cpu.cfg", "The step that is timed.")
-
-
 # Group -> what its column of ratios means.
 _RATIOS = {
     "kernels": "time over that of the first row of its kind",
     "views": "speed over that of Pillow",
     "steps": "time over that of the whole step",
+    "banks": "time over that of the step with own negatives",
+    "sampling": "time over that of option D",
+    "clusters": "time over that of the running sums",
+    "kmeans": "time over that of the library's",
 }
+
+_GROUPS = flags.DEFINE_list("groups", list(_RATIOS), "What is measured.")
+_PHOTOS = flags.DEFINE_string("photos", None, "Folder of JPEG files, for the views of 224 pixels.")
+_CONFIG = flags.DEFINE_string("config", "configs/cifar10/mira_cpu.cfg", "The step that is timed.")
 
 
 def main(_) -> int:
@@ -37,6 +42,10 @@ def main(_) -> int:
         "kernels": benchmark_kernels.rows,
         "views": lambda: benchmark_views.rows(_PHOTOS.value),
         "steps": lambda: benchmark_steps.rows(_CONFIG.value),
+        "banks": benchmark_banks.rows,
+        "sampling": benchmark_clusters.sampling_rows,
+        "clusters": benchmark_clusters.cluster_rows,
+        "kmeans": benchmark_clusters.kmeans_rows,
     }
     try:
         _check(groups)

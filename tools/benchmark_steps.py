@@ -26,11 +26,13 @@ def rows(flagfile: str) -> List[Dict[str, Any]]:
     """
     wanted = config.read_flagfile(flagfile)
     run = wanted.training
-    sizes = views.build_from(wanted.views).sizes
+    family = views.build_from(wanted.views)
+    sizes, patch = family.sizes, family.patch_size
     plan = methods.Plan(run.batch_size, steps_per_epoch=100, total_steps=1000, num_records=10**5)
 
-    def build_encoder() -> tf.keras.Model:
-        return wanted.backbone.build(image_size=min(sizes))
+    def build_encoder(**options) -> tf.keras.Model:
+        smallest = min([*sizes, *([patch] if patch else [])])
+        return wanted.backbone.build(image_size=smallest, **options)
 
     method = methods.get(run.method)(wanted.method, plan, build_encoder)
     method.compile(optimizer=training.SGD(0.1))
@@ -39,9 +41,14 @@ def rows(flagfile: str) -> List[Dict[str, Any]]:
         "views": tuple(tf.random.normal([run.batch_size, size, size, 3]) for size in sizes),
         "index": tf.range(run.batch_size, dtype=tf.int64),
     }
+    images = [*batch["views"]]
+    if patch:
+        batch["patches"] = tf.random.normal([run.batch_size, 9, patch, patch, 3])
+        images.append(tf.reshape(batch["patches"], [-1, patch, patch, 3]))
     advance = method.make_train_function()
     whole, passes = _medians(
-        lambda: advance(iter([batch])), _backbone_passes(build_encoder(), batch["views"])
+        lambda: advance(iter([batch])),
+        _backbone_passes(method.fresh_encoder(build_encoder), images),
     )
     note = f"{run.method}, batch {run.batch_size}, views {sizes}"
     outside = 1 - passes / whole
