@@ -1,16 +1,22 @@
-"""Every config of the repository parses, fits its views, builds, and makes a tiny step."""
+"""Every config of the repository parses, fits its views, builds, and makes a tiny step.
+
+Those of `studies/` are flagfiles of sweeps: all their cells are checked as the sweep checks them.
+"""
 
 import pathlib
 
 import numpy as np
 import pytest
+from absl import flags
 
 from tests.contract import harness
 from tfssl import config, methods, views
+from tfssl.training import sweep
 
 ROOT = pathlib.Path(__file__).parents[1]
-CONFIGS = sorted(p for p in (ROOT / "configs").rglob("*.cfg") if p.parent.name != "base")
 BASES = sorted((ROOT / "configs" / "base").glob("*.cfg"))
+STUDIES = sorted((ROOT / "configs" / "studies").glob("*.cfg"))
+CONFIGS = sorted({*(ROOT / "configs").rglob("*.cfg")} - {*BASES, *STUDIES})
 
 
 @pytest.fixture(autouse=True)
@@ -23,7 +29,9 @@ def at_the_root(monkeypatch):
 def test_config_is_valid_and_fits_its_views(path):
     wanted = config.read_flagfile(str(path))
     family = views.build_from(wanted.views)
-    methods.get(wanted.training.method).check_views(wanted.method, family.sizes)
+    method = methods.get(wanted.training.method)
+    method.check_views(wanted.method, family.sizes)
+    method.check_patches(wanted.method, family.patch_size)
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda p: f"{p.parent.name}/{p.stem}")
@@ -60,4 +68,26 @@ def test_every_config_names_a_run_directory_of_its_own():
 @pytest.mark.parametrize("path", BASES, ids=lambda p: p.stem)
 def test_every_base_is_used(path):
     line = f"--flagfile=configs/base/{path.name}"
-    assert any(line in user.read_text() for user in [*CONFIGS, *BASES])
+    assert any(line in user.read_text() for user in [*CONFIGS, *BASES, *STUDIES])
+
+
+@pytest.mark.parametrize("path", STUDIES, ids=lambda p: p.stem)
+def test_study_is_a_valid_sweep(path):
+    arguments = config.expand([f"--flagfile={path}"])
+    known = flags.FlagValues()
+    config.define(known)
+    config.define_settings(sweep.SweepConfig, known)
+    flags.DEFINE_multi_string("grid", [], "Axes.", flag_values=known)
+    known(["sweep", *arguments])
+    seeds = config.settings_from_flags(sweep.SweepConfig, known).seed_numbers()
+    grid = sweep.make_grid(arguments, seeds, config.reader(known))
+    assert len(seeds) >= 3 and len(grid.points) >= 2
+    assert len(grid.cells) == len(seeds) * len(grid.points)
+
+
+@pytest.mark.parametrize("path", STUDIES, ids=lambda p: p.stem)
+def test_study_opens_with_what_to_expect_and_how_to_run_it(path):
+    text = path.read_text()
+    assert text.startswith("# ") and "# Expected: " in text and "# Hardware: " in text
+    assert f"# Run: python tools/sweep.py --flagfile={path.relative_to(ROOT)}" in text
+    assert f"--sweep_dir=sweeps/{path.stem}\n" in text

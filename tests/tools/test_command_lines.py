@@ -36,6 +36,7 @@ def test_a_mistake_is_one_sentence_and_exit_code_2(tmp_path):
     [
         ("train", ["--mira_beta", "--batch_size", "--run_dir"]),
         ("evaluate", ["--protocol", "--linear_milestones", "--run_dir"]),
+        ("sweep", ["--grid", "--seeds", "--sweep_dir", "--mira_beta", "--protocol"]),
     ],
 )
 def test_help_lists_the_flags(tool, flags):

@@ -1,0 +1,88 @@
+"""A sweep as a person runs it: killed in the middle of a run, started again, equal in the end."""
+
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from tests.tools.test_command_lines import ROOT, run
+from tests.training.test_loop import TINY
+
+FLAGS = [
+    *(flag for flag in TINY if not flag.startswith("--mira")),
+    # It starts sooner than others: no kernel is compiled.
+    "--method=simsiam",
+    "--simsiam_hidden_dim=16",
+    "--simsiam_projection_dim=16",
+    "--simsiam_predictor_dim=8",
+    "--deterministic",
+    "--log_every=5",
+    "--seeds=3",
+    "--noplot",
+]
+
+
+def test_a_wrong_cell_is_named_before_any_work(tmp_path):
+    place = tmp_path / "sweep"
+    grid = "--grid=optimizer=sgd,lars;simsiam_projection_dim=8,0"
+    result = run("sweep", *FLAGS, grid, f"--sweep_dir={place}")
+    assert result.returncode == 2
+    (error,) = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
+    assert (
+        "cell optimizer=sgd,simsiam_projection_dim=0: --simsiam_projection_dim: expected" in error
+    )
+    assert "Traceback" not in result.stderr and not place.exists()
+
+
+@pytest.mark.slow
+def test_a_killed_sweep_goes_on_where_it_was(tmp_path):
+    """Its numbers are those of the same runs without a sweep and without a kill."""
+    place = tmp_path / "sweep"
+    first, second = (place / "runs" / f"steps={steps},seed=3" for steps in (2, 40))
+    command = [
+        sys.executable,
+        "tools/sweep.py",
+        *FLAGS,
+        "--grid=steps=2,40",
+        f"--sweep_dir={place}",
+    ]
+    around = {
+        "cwd": ROOT,
+        "env": {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": ""},
+        "stderr": subprocess.DEVNULL,
+    }
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, start_new_session=True, **around)
+    deadline = time.time() + 600
+    while not list((second / "checkpoints").glob("step-*")):
+        assert process.poll() is None and time.time() < deadline
+        time.sleep(0.02)
+    # The run outlives its sweep, but makes no step any more.
+    os.killpg(process.pid, signal.SIGSTOP)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert (first / "result.json").exists() and not (second / "result.json").exists()
+    before = times(first)
+
+    again = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, **around)
+    lines = [again.stdout.readline() for _ in range(2)]
+    assert any("waiting until another sweep here, or the run it left" in line for line in lines)
+    os.killpg(process.pid, signal.SIGKILL)
+    told = again.communicate()[0]
+    assert again.returncode == 0
+    assert "[1/2] steps=2,seed=3: finished before; loss " in told
+    assert times(first) == before
+    assert "Continuing at step" in (place / "logs" / f"{second.name}.log").read_text()
+    assert "| 40 | 1 |" in (place / "table.md").read_text()
+
+    whole = run("train", f"--flagfile={second / 'flags.cfg'}", f"--run_dir={tmp_path / 'whole'}")
+    assert whole.returncode == 0, whole.stderr
+    expected = (tmp_path / "whole" / "metrics.jsonl").read_bytes()
+    assert (second / "metrics.jsonl").read_bytes() == expected
+
+
+def times(path: pathlib.Path):
+    return {file: file.stat().st_mtime_ns for file in path.rglob("*")}

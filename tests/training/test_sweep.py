@@ -1,0 +1,279 @@
+"""A sweep around stand-ins of its tools: what is called, skipped, reported and written when.
+
+The stand-ins are programs of the standard library; tests/tools/test_sweep.py takes the real ones.
+"""
+
+import fcntl
+import json
+import os
+import signal
+import sys
+import threading
+import time
+
+import pytest
+from absl import flags
+
+from tests.training.test_loop import TINY
+from tfssl import config
+from tfssl.evaluation import EvaluationConfig
+from tfssl.settings import SettingsError
+from tfssl.training import sweep
+
+# Fails at --lr=0.5; at --lr=0.25 waits for SIGTERM, at the first time. The loss tells the flags.
+TRAIN = """
+import json, pathlib, signal, sys, time
+given = dict(a[2:].partition("=")[::2] for a in sys.argv[1:])
+run = pathlib.Path(given["run_dir"])
+with open(run.parents[1] / "calls", "a") as calls:
+    calls.write("train " + run.name + "\\n")
+run.mkdir(parents=True, exist_ok=True)
+lines = [a for a in sys.argv[1:] if not a.startswith("--run_dir")]
+(run / "flags.cfg").write_text("\\n".join(lines) + "\\n")
+print("bar 1\\rbar 2")
+if given["lr"] == "0.5":
+    sys.exit("error: no such luck")
+if given["lr"] == "0.25" and not (run / "waited").exists():
+    def stop(*_):
+        (run / "waited").write_text("")
+        sys.exit(2)
+    signal.signal(signal.SIGTERM, stop)
+    (run / "waiting").write_text("")
+    time.sleep(60)
+    sys.exit(3)
+loss = float(given["lr"]) + int(given["seed"])
+(run / "metrics.jsonl").write_text(
+    json.dumps({"step": 2, "loss": 2 * loss, "inter": 1.0})
+    + "\\n" + json.dumps({"step": 4, "loss": loss, "inter": loss}) + "\\n"
+)
+result = {"method": "mira", "steps": 4, "train_seconds": 1.0, "final": {"loss": loss}, "knn": {}}
+(run / "result.json").write_text(json.dumps(result))
+"""
+EVALUATE = """
+import json, pathlib, sys
+given = dict(a[2:].partition("=")[::2] for a in sys.argv[1:])
+run = pathlib.Path(given["run_dir"])
+with open(run.parents[1] / "calls", "a") as calls:
+    calls.write("evaluate " + run.name + "\\n")
+(run / "evaluation").mkdir(exist_ok=True)
+content = json.loads((run.parents[1] / "judgement.json").read_text())
+(run / "evaluation" / "linear.json").write_text(json.dumps(content))
+"""
+
+
+FLAGS = flags.FlagValues()
+config.define(FLAGS)
+
+
+class Stage:
+    """A directory with the stand-ins, and sweeps in it."""
+
+    def __init__(self, path):
+        self.path, self.said = path, []
+        for name, program in (("train", TRAIN), ("evaluate", EVALUATE)):
+            (path / f"{name}.py").write_text(program)
+        self.directory = sweep.SweepDirectory(path)
+
+    def sweep(self, grid, *given, seeds=(0, 1), evaluation=None, **settings):
+        read = config.reader(FLAGS)
+        self.grid = sweep.make_grid([*TINY, *given, f"--grid={grid}"], seeds, read)
+        self.directory.check(self.grid.cells, config.complete_flagfile)
+        chosen = config.to_arguments(evaluation) if evaluation else ()
+        return sweep.Sweep(
+            self.grid,
+            self.directory,
+            sweep.Worker(self.directory, self.path, evaluation, chosen),
+            sweep.SweepConfig(**{"plot": False, **settings}),
+            command="the command",
+            say=self.said.append,
+        )
+
+    def calls(self):
+        """What the stand-ins were called for since the last question."""
+        path = self.path / "calls"
+        lines = path.read_text().splitlines() if path.exists() else []
+        path.unlink(missing_ok=True)
+        return lines
+
+    def files(self):
+        """Every file of the runs with its time of change."""
+        return {p: p.stat().st_mtime_ns for p in (self.path / "runs").rglob("*") if p.is_file()}
+
+
+@pytest.fixture
+def stage(tmp_path):
+    return Stage(tmp_path)
+
+
+def test_every_cell_is_trained_once(stage):
+    stage.sweep("lr=1,2").run()
+    names = [f"lr={lr},seed={seed}" for seed in (0, 1) for lr in (1, 2)]
+    assert stage.calls() == [f"train {name}" for name in names]
+    assert "| 2 | 2 | 4 ± 0 | 1 ± 0 | 2.50 ± 0.71 |" in stage.directory.markdown.read_text()
+    for cell in stage.grid.cells:
+        assert stage.directory.run(cell).flags.read_text() == cell.flags_text
+
+    before, tables = stage.files(), stage.directory.cells.read_text()
+    again = stage.sweep("lr=1,2")
+    again.run()
+    assert stage.calls() == [] and stage.files() == before
+    assert stage.directory.cells.read_text() == tables
+    assert sum("finished before" in line for line in stage.said) == 4
+
+    stage.sweep("lr=1,2,3", metrics="inter").run()
+    assert stage.calls() == ["train lr=3,seed=0", "train lr=3,seed=1"]
+    assert "inter" in stage.directory.cells.read_text().splitlines()[0]
+
+
+def test_a_failed_cell_is_reported_and_the_others_are_trained(stage):
+    study = stage.sweep("lr=0.5,1")
+    study.run()
+    assert len(stage.calls()) == 4
+    assert list(study.failures) == ["lr=0.5,seed=0", "lr=0.5,seed=1"]
+    (told,) = [line for line in stage.said if "lr=0.5,seed=0: " in line and "FAILED" in line]
+    assert "exit code 1" in told and "error: no such luck" in told
+    assert "bar 2" in told and "bar 1" not in told
+    text = stage.directory.markdown.read_text()
+    assert "| 0.5 | 0 of 2, 2 failed |" in text and "| 1 | 2 |" in text
+    states = [row.split(",")[4] for row in stage.directory.cells.read_text().splitlines()[1:]]
+    assert states == ["failed", "failed", "finished", "finished"]
+
+    # What has failed is tried again, the rest is not.
+    stage.sweep("lr=0.5,1").run()
+    assert stage.calls() == ["train lr=0.5,seed=0", "train lr=0.5,seed=1"]
+
+
+def test_sigterm_reaches_the_run_and_the_same_sweep_goes_on(stage):
+    def stop_when_it_waits():
+        waiting = stage.path / "runs" / "lr=0.25,seed=0" / "waiting"
+        while not waiting.exists():
+            time.sleep(0.02)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    study = stage.sweep("lr=1,0.25,2", seeds=(0,))
+    killer = threading.Thread(target=stop_when_it_waits)
+    killer.start()
+    with pytest.raises(sweep.SweepStopped, match="lr=0.25,seed=0; the same command goes on"):
+        study.run()
+    killer.join()
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    assert stage.calls() == ["train lr=1,seed=0", "train lr=0.25,seed=0"]
+    assert "1,0,finished" in stage.directory.cells.read_text()
+    stage.sweep("lr=1,0.25,2", seeds=(0,)).run()
+    assert stage.calls() == ["train lr=0.25,seed=0", "train lr=2,seed=0"]
+
+
+def test_a_cell_with_other_flags_is_refused_before_any_work(stage):
+    stage.sweep("lr=1,2", "--batch_size=32").run()
+    stage.calls()
+    with pytest.raises(SettingsError, match="cell lr=1,seed=0.*--batch_size: 32 -> 64.*sweep_dir"):
+        stage.sweep("lr=1,2,3", "--batch_size=64")
+    assert stage.calls() == []
+
+
+def test_a_foreign_directory_is_refused(stage):
+    (stage.path / "runs" / "lr=1,seed=0").mkdir(parents=True)
+    (stage.path / "runs" / "lr=1,seed=0" / "holiday.jpg").write_text("")
+    with pytest.raises(SettingsError, match="directory with other files"):
+        stage.sweep("lr=1,2")
+
+
+def test_runs_are_judged_once_with_the_same_settings(stage):
+    chosen = EvaluationConfig(protocol="linear", linear_epochs=2)
+    content = {"step": 4, "results": {"trained": {"top1": 0.5}}, "evaluation": vars(chosen)}
+    (stage.path / "judgement.json").write_text(json.dumps(content))
+    stage.sweep("lr=1,2", seeds=(0,)).run()
+    stage.calls()
+    stage.sweep("lr=1,2", seeds=(0,), evaluation=chosen).run()
+    assert stage.calls() == ["evaluate lr=1,seed=0", "evaluate lr=2,seed=0"]
+    assert "linear_top1 (%)" in stage.directory.markdown.read_text()
+    assert any("linear_top1 50.0 %" in line for line in stage.said)
+    stage.sweep("lr=1,2", seeds=(0,), evaluation=chosen).run()
+    assert stage.calls() == []
+
+    # The stand-in writes what does not fit the wish: that is a failure, not a result.
+    other = EvaluationConfig(protocol="linear", linear_epochs=3)
+    study = stage.sweep("lr=1,2", seeds=(0,), evaluation=other)
+    study.run()
+    assert len(stage.calls()) == 2
+    assert "without a result" in study.failures["lr=1,seed=0"]
+
+
+def test_a_second_sweep_waits(stage):
+    study = stage.sweep("lr=1", seeds=(0,))
+    (stage.path / "logs").mkdir()
+    with open(stage.path / "lock", "w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        working = threading.Thread(target=held_open, args=(stage, study))
+        working.start()
+        while not stage.said:
+            time.sleep(0.02)
+        assert "waiting until another sweep" in stage.said[0]
+        time.sleep(0.1)
+        assert len(stage.said) == 1
+    working.join(timeout=20)
+    assert stage.said[1:] == ["mine"]
+
+
+def held_open(stage, study):
+    with stage.directory.held(stage.said.append):
+        stage.said.append("mine")
+
+
+def test_an_unknown_figure_is_an_error_with_those_there_are(stage):
+    with pytest.raises(SettingsError, match="--metrics: .*inter.*Received: intra"):
+        stage.sweep("lr=1,2", metrics="intra").run()
+    assert stage.directory.markdown.exists()
+
+
+@pytest.mark.parametrize(
+    "settings, words",
+    [
+        (dict(seeds="0,1,1"), "seeds: .*different.*'0,1,1'"),
+        (dict(seeds=""), "seeds: .*whole numbers"),
+        (dict(seeds="0,-1"), "seeds"),
+        (dict(plot=False, plot_metric="loss"), "plot_metric: .*--noplot"),
+        (dict(plot=False, plot_over_steps="loss"), "plot_over_steps: .*--noplot"),
+    ],
+)
+def test_settings_that_cannot_be_used_are_refused(settings, words):
+    with pytest.raises(SettingsError, match=words):
+        sweep.SweepConfig(**settings)
+
+
+def test_missing_matplotlib_is_named_and_the_tables_are_there(stage, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(ImportError, match=r"\[plots\].*--noplot"):
+        stage.sweep("lr=1,2", plot=True).run()
+    assert len(stage.calls()) == 4 and "Only tables" in stage.said[0]
+    assert stage.directory.cells.exists() and stage.directory.markdown.exists()
+    assert not stage.directory.picture.exists()
+    stage.sweep("lr=1,2").run()  # --noplot
+
+
+def test_pictures_show_what_the_runs_have(stage, monkeypatch):
+    pytest.importorskip("matplotlib")
+    from tfssl import plots
+
+    drawn = {}
+    for name in ("plot_points", "plot_curves"):
+        real = getattr(plots, name)
+
+        def note(*arguments, name=name, real=real, **more):
+            drawn[name] = (*arguments, more["label"])
+            return real(*arguments, **more)
+
+        monkeypatch.setattr(plots, name, note)
+    stage.sweep("lr=1,2", plot=True, plot_metric="inter", plot_over_steps="loss").run()
+    axes, measured, label = drawn["plot_points"]
+    assert axes == ("lr",) and label == "inter"
+    assert measured == [(("1",), 1.0), (("1",), 2.0), (("2",), 2.0), (("2",), 3.0)]
+    axes, curves, label = drawn["plot_curves"]
+    assert curves[1] == (("1",), [2, 4], [4.0, 2.0])
+    for picture in (stage.directory.picture, stage.directory.curves):
+        assert picture.read_bytes().startswith(b"\x89PNG")
+
+    with pytest.raises(SettingsError, match="--plot_metric: .*loss.*Received: knn_top1"):
+        stage.sweep("lr=1,2", plot=True, plot_metric="knn_top1").run()
+    with pytest.raises(SettingsError, match="--plot_over_steps: .*inter.*Received: intra"):
+        stage.sweep("lr=1,2", plot=True, plot_over_steps="intra").run()

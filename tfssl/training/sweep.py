@@ -1,0 +1,159 @@
+"""A sweep: the runs of a grid one after another, and what comes of them.
+
+It leaves behind, under its directory:
+
+    runs/<cell>/       a run directory each          logs/<cell>.log    output of its processes
+    cells.csv          a row a run                   table.csv, .md     a row a point of the grid
+    sweep.png          one figure over the grid      over_steps.png     where asked for
+
+Tables and pictures are written anew after each cell.
+"""
+
+import functools
+import time
+from typing import Callable, Dict, List
+
+from tfssl import plots
+from tfssl.training import sweep_pictures as pictures
+from tfssl.training import sweep_tables as tables
+from tfssl.training.reports import table
+from tfssl.training.run_directory import write_whole
+from tfssl.training.sweep_cells import SweepDirectory, SweepStopped, Worker
+from tfssl.training.sweep_grid import Cell, Grid, make_grid
+from tfssl.training.sweep_settings import SweepConfig
+
+__all__ = ["Grid", "Sweep", "SweepConfig", "SweepDirectory", "SweepStopped", "Worker", "make_grid"]
+
+
+class Sweep:
+    """A grid of runs under one directory.
+
+    Attributes:
+        failures: cell name -> why it failed, in a few lines.
+    """
+
+    def __init__(
+        self,
+        grid: Grid,
+        directory: SweepDirectory,
+        worker: Worker,
+        settings: SweepConfig,
+        *,
+        command: str,
+        say: Callable[[str], None] = functools.partial(print, flush=True),
+    ):
+        """Puts the parts together.
+
+        Args:
+            grid: the runs.
+            directory: where they are.
+            worker: trains and judges them.
+            settings: columns and pictures.
+            command: what made the sweep, for the table.
+            say: takes lines for a person.
+        """
+        self.failures: Dict[str, str] = {}
+        self._grid, self._directory, self._worker = grid, directory, worker
+        self._settings, self._command, self._say = settings, command, say
+
+    def overview(self) -> str:
+        """The cells and which have finished, as lines for a person."""
+        return table([[cell.name, self._state(cell)] for cell in self._grid.cells])
+
+    def run(self) -> None:
+        """Brings every cell to its end; failed ones are reported and passed over.
+
+        Raises:
+            SweepStopped: a signal came.
+            SettingsError: no run has a figure that is wanted.
+            ImportError: matplotlib is missing. As with the other error, the tables are there.
+        """
+        if self._settings.plot:
+            self._announce_missing_matplotlib()
+        with self._directory.held(self._say) as file, self._worker.at_work(inherited=file):
+            seconds: List[float] = []
+            for number, cell in enumerate(self._grid.cells, 1):
+                where = f"[{number}/{len(self._grid.cells)}] {cell.name}:"
+                if self._worker.done(cell):
+                    self._say(f"{where} finished before; {self._headline(cell)}")
+                    continue
+                self._say(f"{where} at work, output in {self._directory.log(cell)}")
+                start = time.monotonic()
+                failure = self._worker.work(cell)
+                seconds.append(time.monotonic() - start)
+                if failure is None:
+                    outcome = self._headline(cell)
+                else:
+                    self.failures[cell.name] = failure
+                    outcome = f"FAILED. {failure}"
+                self._say(f"{where} {seconds[-1]:.0f} s{self._outlook(seconds)}; {outcome}")
+                self._report(last=False)
+        self._report(last=True)
+
+    def _announce_missing_matplotlib(self) -> None:
+        """Says early that there will be no pictures, so that a person may end and install it."""
+        try:
+            plots.check_matplotlib()
+        except ImportError as error:
+            self._say(f"Only tables will be written. {error}")
+
+    def _state(self, cell: Cell) -> str:
+        if cell.name in self.failures:
+            return "failed"
+        return "finished" if self._worker.done(cell) else "open"
+
+    def _row(self, cell: Cell) -> tables.Row:
+        """What is known of a cell."""
+        run, method, figures = self._directory.run(cell), "", {}
+        if run.finished() is not None:
+            method, figures = tables.figures_of(
+                run,
+                self._worker.judgement(cell),
+                self._worker.protocol,
+                self._settings.wanted_metrics(),
+            )
+        return tables.Row(cell, self._state(cell), method, figures)
+
+    def _headline(self, cell: Cell) -> str:
+        """The figures that a person wants to see first."""
+        figures = self._row(cell).figures
+        names = ["loss", "knn_top1", f"{self._worker.protocol}_top1", self._settings.plot_metric]
+        return ", ".join(
+            f"{name} {tables.shown(tables.spread([figures[name]]), tables.is_fraction(name))}"
+            + (" %" if tables.is_fraction(name) else "")
+            for name in dict.fromkeys(names)
+            if name in figures
+        )
+
+    def _outlook(self, seconds: List[float]) -> str:
+        """How long the open cells will take at this pace."""
+        left = [self._state(cell) for cell in self._grid.cells].count("open")
+        minutes = left * sum(seconds) / len(seconds) / 60
+        return f" ({left} left, about {minutes:.0f} min)" if left else ""
+
+    def _report(self, *, last: bool) -> None:
+        """Writes tables and pictures; what is wrong with them is an error after the last cell."""
+        rows = [self._row(cell) for cell in self._grid.cells]
+        write_whole(self._directory.cells, tables.cells_csv(self._grid, rows))
+        write_whole(self._directory.table, tables.points_csv(self._grid, rows))
+        text = tables.markdown(self._grid, rows, self._command)
+        write_whole(self._directory.markdown, text)
+        if last:
+            self._say(f"\n{text}\nTables and pictures: {self._directory.path}")
+            for cell in self._grid.cells:
+                if cell.name in self.failures:
+                    self._say(f"failed: {cell.name}, see {self._directory.log(cell)}")
+        settings = self._settings
+        if not any(row.figures for row in rows):
+            return
+        try:
+            if settings.plot:
+                pictures.draw(
+                    *(self._grid, rows, self._directory),
+                    metric=settings.plot_metric,
+                    over_steps=settings.plot_over_steps,
+                )
+            pictures.check_metrics(rows, self._directory, settings.named_metrics())
+        except (ValueError, ImportError):
+            if last:
+                raise
