@@ -1,5 +1,7 @@
 """OnlineClusters: properties 7 to 10 of the InterCLR sheet, section 9."""
 
+import time
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -56,7 +58,7 @@ def test_running_sums_are_the_full_sums(kind, min_cluster):
 
     if kind != "eager":
         step = tf.function(step, jit_compile=kind == "xla", autograph=False)
-    for _ in range(10 if kind == "xla" else 60):
+    for _ in range(60):
         step(*random_batch(rng))
         sums, sizes = exact(bank, clusters)
         np.testing.assert_array_equal(clusters.sizes, sizes)
@@ -67,6 +69,22 @@ def test_running_sums_are_the_full_sums(kind, min_cluster):
             np.testing.assert_allclose(
                 clusters.centroids.numpy()[full], sums[full] / sizes[full, None], atol=1e-5
             )
+
+
+def test_a_step_is_compiled_once():
+    """No value of the state is a constant of the program: the first call alone takes long."""
+    bank, clusters = build(min_cluster=4)
+    step = tf.function(
+        lambda indices, rows: one_step(bank, clusters, indices, rows),
+        jit_compile=True,
+        autograph=False,
+    )
+    times, rng = [], fresh_rng()
+    for _ in range(4):
+        start = time.perf_counter()
+        step(*random_batch(rng))
+        times.append(time.perf_counter() - start)
+    assert min(times[1:]) < times[0] / 10
 
 
 def test_counting_a_record_twice_would_show():

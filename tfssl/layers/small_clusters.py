@@ -53,8 +53,10 @@ def replace_small(features: tf.Tensor, state: Clustering, min_cluster: int) -> C
     rounds = tf.where(tf.reduce_all(small), 0, count)
 
     def step(i, *state):
-        state = _dissolve(features, Clustering(*state), order[i], small, min_cluster)
-        return (i + 1, *_split_largest(features, state, order[i]))
+        # `order[i]` would do, but XLA takes such an index for a constant and compiles for each.
+        number = tf.gather(order, i)
+        state = _dissolve(features, Clustering(*state), number, small, min_cluster)
+        return (i + 1, *_split_largest(features, state, number))
 
     _, *state = tf.while_loop(lambda i, *_: i < rounds, step, (tf.constant(0), *state))
     return Clustering(*state)
@@ -67,7 +69,7 @@ def _dissolve(features, state, number, small, min_cluster):
     scores = tf.matmul(tf.cast(rows, state.centroids.dtype), state.centroids, transpose_b=True)
     best = tf.argmax(tf.where(small, scores.dtype.min, scores), axis=1, output_type=tf.int32)
     # Places beyond the members repeat the first one, or a record that keeps its label.
-    spare = tf.where(valid[0], best[0], state.labels[places[0]])
+    spare = tf.where(valid[0], best[0], tf.gather(state.labels, places[0]))
     best = tf.where(valid, best, spare)
     labels = tf.tensor_scatter_nd_update(state.labels, places[:, tf.newaxis], best)
     weights = tf.cast(valid, tf.int32)
@@ -95,7 +97,7 @@ def _split_largest(features, state, number):
     second = inside & (heights > tf.reduce_sum((two - one) * (two + one)) / 2)
     # Rows that cannot be told apart are dealt out in turn.
     size = tf.reduce_sum(tf.cast(second, tf.int32))
-    useless = (size == 0) | (size == state.sizes[largest])
+    useless = (size == 0) | (size == tf.gather(state.sizes, largest))
     in_turn = inside & (tf.cumsum(tf.cast(inside, tf.int32)) % 2 == 0)
     second = tf.where(useless, in_turn, second)
     labels = tf.where(second, number, state.labels)
@@ -125,7 +127,7 @@ def _two_means(rows, weights):
 
     def farthest(point):
         distances = tf.reduce_sum((rows - point) ** 2, axis=1)
-        return rows[tf.argmax(tf.where(weights > 0, distances, -1.0))]
+        return tf.gather(rows, tf.argmax(tf.where(weights > 0, distances, -1.0)))
 
     one = farthest(middle)
     two = farthest(one)

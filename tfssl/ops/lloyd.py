@@ -141,7 +141,7 @@ def _label_all(features, centroids):
         alone = tf.gather(counts, labels) == 1
         row = tf.argmax(tf.where(alone, -tf.ones_like(distances), distances), output_type=tf.int32)
         change = tf.one_hot([empty], num_clusters, dtype=tf.int32) - tf.one_hot(
-            [labels[row]], num_clusters, dtype=tf.int32
+            [tf.gather(labels, row)], num_clusters, dtype=tf.int32
         )
         return (
             tf.tensor_scatter_nd_update(labels, [[row]], [empty]),
@@ -215,8 +215,8 @@ def _plus_plus(features, seed, num_clusters):
         sums = tf.cumsum(tf.cast(weights, tf.float64))
         row = tf.searchsorted(sums, [draws[i] * sums[-1]], side="right")[0]
         row = tf.minimum(row, features.shape[0] - 1)
-        products = tf.linalg.matvec(features, features[row])
-        distances = tf.maximum(lengths - 2 * products + lengths[row], 0)
+        products = tf.linalg.matvec(features, tf.gather(features, row))
+        distances = tf.maximum(lengths - 2 * products + tf.gather(lengths, row), 0)
         # Before the first row all are equally likely.
         weights = tf.where(i == 0, distances, tf.minimum(weights, distances))
         return i + 1, weights, rows.write(i, row)
