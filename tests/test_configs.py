@@ -11,7 +11,7 @@ from absl import flags
 
 from tests.contract import harness
 from tfssl import config, methods, views
-from tfssl.training import sweep
+from tfssl.training import sweeps
 
 ROOT = pathlib.Path(__file__).parents[1]
 BASES = sorted((ROOT / "configs" / "base").glob("*.cfg"))
@@ -76,11 +76,11 @@ def test_study_is_a_valid_sweep(path):
     arguments = config.expand([f"--flagfile={path}"])
     known = flags.FlagValues()
     config.define(known)
-    config.define_settings(sweep.SweepConfig, known)
+    config.define_settings(sweeps.SweepConfig, known)
     flags.DEFINE_multi_string("grid", [], "Axes.", flag_values=known)
     known(["sweep", *arguments])
-    seeds = config.settings_from_flags(sweep.SweepConfig, known).seed_numbers()
-    grid = sweep.make_grid(arguments, seeds, config.reader(known))
+    seeds = config.settings_from_flags(sweeps.SweepConfig, known).seed_numbers()
+    grid = sweeps.make_grid(arguments, seeds, config.reader(known))
     assert len(seeds) >= 3 and len(grid.points) >= 2
     assert len(grid.cells) == len(seeds) * len(grid.points)
 

@@ -32,7 +32,7 @@ from command_line import parse, refuse
 
 from tfssl import config
 from tfssl.evaluation import EvaluationConfig
-from tfssl.training import sweep
+from tfssl.training import sweeps
 
 _SWEEP_DIR = flags.DEFINE_string("sweep_dir", None, "Where the sweep's files go, or already are.")
 _DRY_RUN = flags.DEFINE_bool("dry_run", False, "Check and list the runs, and end.")
@@ -44,21 +44,21 @@ def main(_) -> int:
     tf.config.set_visible_devices([], "GPU")
     study = None
     try:
-        wanted = config.settings_from_flags(sweep.SweepConfig, flags.FLAGS)
+        wanted = config.settings_from_flags(sweeps.SweepConfig, flags.FLAGS)
         arguments, read = config.expand(sys.argv[1:]), config.reader(flags.FLAGS)
-        grid = sweep.make_grid(arguments, wanted.seed_numbers(), read)
-        directory = sweep.SweepDirectory(_SWEEP_DIR.value)
+        grid = sweeps.make_grid(arguments, wanted.seed_numbers(), read)
+        directory = sweeps.SweepDirectory(_SWEEP_DIR.value)
         directory.check(grid.cells, config.complete_flagfile)
         judged = config.settings_if_given(EvaluationConfig, flags.FLAGS)
         protocol = config.to_arguments(judged) if judged else ()
-        worker = sweep.Worker(directory, pathlib.Path(__file__).parent, judged, protocol)
+        worker = sweeps.Worker(directory, pathlib.Path(__file__).parent, judged, protocol)
         command = shlex.join(["python", *sys.argv])
-        study = sweep.Sweep(grid, directory, worker, wanted, command=command)
+        study = sweeps.Sweep(grid, directory, worker, wanted, command=command)
         if _DRY_RUN.value:
             print(study.overview())
         else:
             study.run()
-    except (ValueError, OSError, ImportError, sweep.SweepStopped) as error:
+    except (ValueError, OSError, ImportError, sweeps.SweepStopped) as error:
         refused = refuse(error)
         return 1 if study and study.failures else refused
     return int(bool(study.failures))
@@ -66,7 +66,7 @@ def main(_) -> int:
 
 if __name__ == "__main__":
     flags.DEFINE_multi_string("grid", [], "Axes: flag=value,value;flag=value. See above.")
-    for owner in (sweep.SweepConfig, EvaluationConfig):
+    for owner in (sweeps.SweepConfig, EvaluationConfig):
         config.define_settings(owner)
     config.define()
     app.run(main, flags_parser=functools.partial(parse, required=["sweep_dir"]))

@@ -9,7 +9,7 @@ from tests.random_inputs import fresh_rng
 from tests.training.test_loop import TINY
 from tfssl import config
 from tfssl.settings import SettingsError
-from tfssl.training.sweep_grid import make_grid, read_axes
+from tfssl.training.sweeps.grid import make_grid, read_axes
 
 FLAGS = flags.FlagValues()
 config.define(FLAGS)

@@ -9,7 +9,7 @@ import numpy as np
 
 from tfssl.training.reports import read_rows
 from tfssl.training.run_directory import RunDirectory
-from tfssl.training.sweep_grid import Cell, Grid
+from tfssl.training.sweeps.grid import Cell, Grid
 
 # Scalars of metrics.jsonl with these groups are columns unasked.
 _PROBES = ("eval/", "clusters/", "collapse/")

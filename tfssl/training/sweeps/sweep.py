@@ -1,28 +1,16 @@
-"""A sweep: the runs of a grid one after another, and what comes of them.
-
-It leaves behind, under its directory:
-
-    runs/<cell>/       a run directory each          logs/<cell>.log    output of its processes
-    cells.csv          a row a run                   table.csv, .md     a row a point of the grid
-    sweep.png          one figure over the grid      over_steps.png     where asked for
-
-Tables and pictures are written anew after each cell.
-"""
+"""The sweep itself: trains its cells in order and writes tables and pictures after each."""
 
 import functools
 import time
 from typing import Callable, Dict, List
 
 from tfssl import plots
-from tfssl.training import sweep_pictures as pictures
-from tfssl.training import sweep_tables as tables
 from tfssl.training.reports import table
 from tfssl.training.run_directory import write_whole
-from tfssl.training.sweep_cells import SweepDirectory, SweepStopped, Worker
-from tfssl.training.sweep_grid import Cell, Grid, make_grid
-from tfssl.training.sweep_settings import SweepConfig
-
-__all__ = ["Grid", "Sweep", "SweepConfig", "SweepDirectory", "SweepStopped", "Worker", "make_grid"]
+from tfssl.training.sweeps import pictures, tables
+from tfssl.training.sweeps.cells import SweepDirectory, Worker
+from tfssl.training.sweeps.grid import Cell, Grid
+from tfssl.training.sweeps.settings import SweepConfig
 
 
 class Sweep:

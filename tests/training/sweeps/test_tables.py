@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from tests.random_inputs import fresh_rng
-from tfssl.training import sweep_tables as tables
 from tfssl.training.run_directory import RunDirectory
-from tfssl.training.sweep_grid import Cell, Grid
+from tfssl.training.sweeps import tables
+from tfssl.training.sweeps.grid import Cell, Grid
 
 AXES = ("lr", "sampler")
 POINTS = [("0.5", "hard"), ("0.5", "random"), ("0.25", "hard"), ("0.25", "random")]

@@ -18,7 +18,7 @@ from tests.training.test_loop import TINY
 from tfssl import config
 from tfssl.evaluation import EvaluationConfig
 from tfssl.settings import SettingsError
-from tfssl.training import sweep
+from tfssl.training import sweeps
 
 # Fails at --lr=0.5; at --lr=0.25 waits for SIGTERM, at the first time. The loss tells the flags.
 TRAIN = """
@@ -72,18 +72,18 @@ class Stage:
         self.path, self.said = path, []
         for name, program in (("train", TRAIN), ("evaluate", EVALUATE)):
             (path / f"{name}.py").write_text(program)
-        self.directory = sweep.SweepDirectory(path)
+        self.directory = sweeps.SweepDirectory(path)
 
     def sweep(self, grid, *given, seeds=(0, 1), evaluation=None, **settings):
         read = config.reader(FLAGS)
-        self.grid = sweep.make_grid([*TINY, *given, f"--grid={grid}"], seeds, read)
+        self.grid = sweeps.make_grid([*TINY, *given, f"--grid={grid}"], seeds, read)
         self.directory.check(self.grid.cells, config.complete_flagfile)
         chosen = config.to_arguments(evaluation) if evaluation else ()
-        return sweep.Sweep(
+        return sweeps.Sweep(
             self.grid,
             self.directory,
-            sweep.Worker(self.directory, self.path, evaluation, chosen),
-            sweep.SweepConfig(**{"plot": False, **settings}),
+            sweeps.Worker(self.directory, self.path, evaluation, chosen),
+            sweeps.SweepConfig(**{"plot": False, **settings}),
             command="the command",
             say=self.said.append,
         )
@@ -153,7 +153,7 @@ def test_sigterm_reaches_the_run_and_the_same_sweep_goes_on(stage):
     study = stage.sweep("lr=1,0.25,2", seeds=(0,))
     killer = threading.Thread(target=stop_when_it_waits)
     killer.start()
-    with pytest.raises(sweep.SweepStopped, match="lr=0.25,seed=0; the same command goes on"):
+    with pytest.raises(sweeps.SweepStopped, match="lr=0.25,seed=0; the same command goes on"):
         study.run()
     killer.join()
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
@@ -238,7 +238,7 @@ def test_an_unknown_figure_is_an_error_with_those_there_are(stage):
 )
 def test_settings_that_cannot_be_used_are_refused(settings, words):
     with pytest.raises(SettingsError, match=words):
-        sweep.SweepConfig(**settings)
+        sweeps.SweepConfig(**settings)
 
 
 def test_missing_matplotlib_is_named_and_the_tables_are_there(stage, monkeypatch):

@@ -15,7 +15,7 @@ from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence
 from tfssl.evaluation import EvaluationConfig
 from tfssl.settings import SettingsError
 from tfssl.training.run_directory import RunDirectory
-from tfssl.training.sweep_grid import Cell
+from tfssl.training.sweeps.grid import Cell
 
 # How much of a failed process' output is shown.
 _LAST_LINES = 10

@@ -4,11 +4,11 @@ from typing import Dict, Optional, Sequence
 
 from tfssl import plots
 from tfssl.settings import SettingsError
-from tfssl.training import sweep_tables as tables
 from tfssl.training.reports import read_rows
 from tfssl.training.run_directory import RunDirectory
-from tfssl.training.sweep_cells import SweepDirectory
-from tfssl.training.sweep_grid import Grid
+from tfssl.training.sweeps import tables
+from tfssl.training.sweeps.cells import SweepDirectory
+from tfssl.training.sweeps.grid import Grid
 
 _TITLES = {
     "knn_top1": "kNN accuracy on the test split",
