@@ -7,8 +7,6 @@ Learning", arXiv 1905.01235, on VOC 2007; LIBLINEAR by way of scikit-learn.
 from typing import Any, Sequence
 
 import numpy as np
-from sklearn.model_selection import cross_val_score
-from sklearn.svm import LinearSVC
 
 from tfssl.evaluation.average_precision import average_precision
 from tfssl.evaluation.checks import check_features
@@ -52,6 +50,9 @@ def svm(
         ValueError: arrays that do not fit, a class with fewer positives than folds, or a setting
             out of range.
     """
+    # Not at the top: scikit-learn takes seconds to import, which every tool would wait for.
+    from sklearn.model_selection import cross_val_score
+
     problem = _Problem(train_features, train_labels, test_features, test_labels, costs)
     if folds < 2:
         raise ValueError(f"expected folds >= 2. Received: folds={folds}.")
@@ -208,7 +209,7 @@ class _Problem:
         """`[n]` bool, the training rows that show a class."""
         return self.train_labels[:, number] == 1
 
-    def precision(self, machine: LinearSVC, number: int, eleven_point: bool) -> float:
+    def precision(self, machine: Any, number: int, eleven_point: bool) -> float:
         """Average precision of a machine on a class's test rows."""
         counted = self.test_labels[:, number] >= 0
         scores = machine.decision_function(self.test[counted])
@@ -243,8 +244,10 @@ def _check_labels(name: str, labels: Any, rows: int) -> np.ndarray:
     return labels
 
 
-def _machine(cost: float) -> LinearSVC:
-    """LIBLINEAR with squared hinge loss; positives weigh twice."""
+def _machine(cost: float) -> Any:
+    """A `LinearSVC`: LIBLINEAR with squared hinge loss; positives weigh twice."""
+    from sklearn.svm import LinearSVC
+
     return LinearSVC(
         C=cost,
         class_weight={True: 2, False: 1},
