@@ -15,6 +15,9 @@ import tensorflow as tf
 
 from tests import random_inputs
 
+# Folders whose files take minutes.
+_LONG = ("contract", "tools", "training")
+
 
 def pytest_configure(config):
     """Splits the CPU into two logical devices before anything touches TensorFlow's runtime."""
@@ -25,9 +28,8 @@ def pytest_configure(config):
 
 
 def pytest_collection_modifyitems(items):
-    """Files with slow tests come first, so that no worker is left alone with one at the end."""
-    slow = {item.path for item in items if item.get_closest_marker("slow")}
-    items.sort(key=lambda item: item.path not in slow)
+    """Long files come first, so that no worker is left alone with one at the end."""
+    items.sort(key=lambda item: item.path.parts[-2] not in _LONG)
 
 
 @pytest.fixture(scope="session")

@@ -123,6 +123,7 @@ def test_shapes_are_static(source, family):
     assert data.element_spec["views"][1].shape == (6, 8, 8, 3)
 
 
+@pytest.mark.slow
 def test_patches_of_a_family_with_a_jigsaw(source, pixels):
     """They are in the batch, of the record's own image and key; without a jigsaw there are none."""
     options = {"image_size": 8, "xla": False}

@@ -60,6 +60,7 @@ def contrast(rows, own, others, loss, temperature=0.07):
     return np.mean(terms)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loss", ["nce", "softmax"])
 @pytest.mark.parametrize("kind", ["eager", "graph"])
 @pytest.mark.parametrize("hidden_dim", [0, 32])

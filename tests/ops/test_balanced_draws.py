@@ -1,6 +1,7 @@
 """Balanced draws: what the sampler of DeepCluster's code promises."""
 
 import numpy as np
+import pytest
 
 from tests.random_inputs import fresh_rng
 from tfssl import ops
@@ -43,6 +44,7 @@ def test_places_are_shuffled_and_keyed():
     assert abs(np.corrcoef(one, np.arange(600))[0, 1]) < 0.2
 
 
+@pytest.mark.slow
 def test_every_member_is_as_likely():
     """Chi-square over 300 keys, with and without replacement."""
     labels = np.repeat([0, 1], [4, 8])

@@ -22,6 +22,7 @@ def on_replicas(strategy, logits, **options):
     return targets, [strategy.experimental_local_results(value) for value in info]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scale", [1.0, 300.0])
 @pytest.mark.parametrize("num_iterations", [0, 1, 30])
 def test_two_replicas_solve_the_global_problem(two_replicas, scale, num_iterations):

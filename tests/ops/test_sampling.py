@@ -101,6 +101,7 @@ def test_pools_by_brute_force(problem):
         np.testing.assert_array_equal(np.flatnonzero(row), np.sort(best))
 
 
+@pytest.mark.slow
 def test_members_of_a_pool_are_equally_likely(problem):
     """Property 13: chi-square of many draws, for the pool's K of M."""
     draws = 400
@@ -113,6 +114,7 @@ def test_members_of_a_pool_are_equally_likely(problem):
         assert statistic < len(pool) - 1 + 6 * np.sqrt(2 * (len(pool) - 1))
 
 
+@pytest.mark.slow
 def test_random_negatives_are_uniform(problem):
     """Property 13: over all records of other clusters, with replacement."""
     total = sum(draw("random", problem, seed, num_negatives=200) for seed in range(50))
@@ -124,6 +126,7 @@ def test_random_negatives_are_uniform(problem):
         assert abs(statistic - len(seen)) < 6 * np.sqrt(2 * len(seen))
 
 
+@pytest.mark.slow
 def test_a_subset_stands_for_a_pool_of_a_tenth():
     """Property 13, option D: the pool's share has mean 0.1 and the predicted deviation."""
     rng = fresh_rng()
@@ -185,6 +188,7 @@ def test_repeats_from_its_keys(kind, problem):
         assert not np.array_equal(draw(kind, problem, 3), draw(kind, problem, 4))
 
 
+@pytest.mark.slow
 def test_positives_are_uniform_over_the_cluster(problem):
     """Property 11: of the anchor's label, each member equally likely, anchors independent."""
     labels, own = problem[1], np.array([3, 3, 5, 0], np.int32)
@@ -205,6 +209,7 @@ def test_positives_are_uniform_over_the_cluster(problem):
     assert abs(together - chance) < 6 * np.sqrt(chance)
 
 
+@pytest.mark.slow
 def test_positives_without_the_anchor():
     """Property 15: a singleton falls back to itself; otherwise the others are equally likely."""
     labels = tf.constant([0, 1, 1, 1, 2, 1])

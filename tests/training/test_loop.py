@@ -115,6 +115,7 @@ def test_tensorboard_forgets_the_steps_that_are_done_again(tmp_path):
     assert [float(tf.make_ndarray(event.tensor_proto)) for event in shown] == [1, 2, 3, 3]
 
 
+@pytest.mark.slow
 def test_sigterm_saves_and_the_same_command_goes_on(tmp_path, monkeypatch):
     experiment, run = start(tmp_path)
     rows = loop._Report.row
@@ -136,6 +137,7 @@ def test_sigterm_saves_and_the_same_command_goes_on(tmp_path, monkeypatch):
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
 
 
+@pytest.mark.slow
 def test_nan_stops_with_the_step_and_the_last_good_checkpoint(tmp_path, monkeypatch):
     experiment, run = start(tmp_path)
     method = experiment.method
@@ -150,6 +152,7 @@ def test_nan_stops_with_the_step_and_the_last_good_checkpoint(tmp_path, monkeypa
         training.train(experiment, run)
 
 
+@pytest.mark.slow
 def test_weights_that_a_gradient_spoilt_are_not_saved(tmp_path, monkeypatch):
     """The loss of step 4 is finite; its gradient is not, and a checkpoint is due after it."""
     experiment, run = start(tmp_path)
@@ -222,6 +225,7 @@ def test_accumulation_is_refused_where_the_loss_needs_the_whole_batch(tmp_path, 
         start(tmp_path, "--accumulation=2")
 
 
+@pytest.mark.slow
 def test_accumulation_trains(tmp_path):
     experiment, run = start(tmp_path, "--accumulation=2")
     result = training.train(experiment, run)
@@ -229,6 +233,7 @@ def test_accumulation_trains(tmp_path):
     assert np.isfinite(result["final"]["loss"])
 
 
+@pytest.mark.slow
 def test_a_run_is_read_on_one_device_wherever_it_was_trained(tmp_path, monkeypatch):
     monkeypatch.delenv("TF_CONFIG", raising=False)
     experiment, run = start(tmp_path)
@@ -272,6 +277,7 @@ def test_addons_train_a_step_or_say_what_is_missing(tmp_path, name):
     assert any((w != b).any() for w, b in zip(after, before))
 
 
+@pytest.mark.slow
 def test_frozen_head_moves_only_after_its_epochs(tmp_path):
     flags = ["--mira_freeze_head_epochs=1", "--batch_size=400", "--steps=3"]
     classes = tmp_path / "classes.txt"

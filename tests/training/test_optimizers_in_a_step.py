@@ -206,6 +206,7 @@ def test_xla_is_off_unless_asked_for():
         assert make().jit_compile is False
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("constant", [True, False])
 def test_a_predictor_keeps_its_learning_rate(constant):
     """SimSiam: at the end of a cosine the encoder stands still and the predictor does not."""

@@ -86,6 +86,7 @@ def test_large_images_of_one_size_go_the_record_way():
         np.testing.assert_allclose(one, two, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_xla_equals_the_plain_graph():
     plain, compiled = build("byol"), views.build("byol", image_size=SIZE)
     images, keys = photographs(), fold_key(0, tf.range(6))

@@ -150,6 +150,7 @@ def test_views_stay_as_they_are_without_patches():
         np.testing.assert_array_equal(one, two)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["pixels", "PNG"])
 def test_record_path_equals_batched_path(kind):
     family = build()
@@ -179,6 +180,7 @@ def test_large_images_of_one_size_have_patches():
     np.testing.assert_allclose(one[-1], two[-1], atol=1e-5)
 
 
+@pytest.mark.slow
 def test_xla_equals_the_plain_graph():
     compiled = views.build("cifar", image_size=56, jigsaw=True)
     images, keys = photographs(4), some_keys(4)
