@@ -1,5 +1,6 @@
 """Methods that tell an image from others by a memory bank of embeddings: NPID and its relatives."""
 
+import dataclasses
 import math
 from typing import Callable, NamedTuple, Optional
 
@@ -8,13 +9,45 @@ import tensorflow as tf
 from tfssl import layers, ops
 from tfssl.methods._instance import Embeddings, InstanceMethod
 from tfssl.methods._method import Batch, Extract, Plan
-from tfssl.settings import Settings
+from tfssl.settings import Settings, setting
 
 # (positive, negative, counts) -> mean.
 Loss = Callable[[tf.Tensor, tf.Tensor, Optional[tf.Tensor]], tf.Tensor]
 
 # Which draw of a pass a key is for; subclasses count on from 1.
 _NEGATIVES = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class BankSettings(Settings):
+    """Settings of bank and embedding; a method adds `loss`, nce or softmax, and its own."""
+
+    num_negatives: int = setting(4096, "K, bank entries drawn for each image.", low=1)
+    negatives: str = setting(
+        "own",
+        "own: each image draws its negatives. shared: one draw serves the batch, at a fraction of "
+        "the cost.",
+        choices=("own", "shared"),
+    )
+    projection_dim: int = setting(128, "Width of an embedding.", low=1)
+    hidden_dim: int = setting(
+        0, "Width of the head's hidden layer; 0: a linear head. 2048 in NPIDv2.", low=0
+    )
+    temperature: float = setting(0.07, "tau, of the softmax.", above=0.0)
+    bank_weight: float = setting(
+        0.5, "omega, the share of the new embedding in a bank entry.", above=0.0, high=1.0
+    )
+    bank_start: str = setting(
+        "random",
+        "What the bank holds at first. random: unit vectors, as in the paper. embeddings: those of "
+        "all images from the untrained network; short runs lose their first epochs otherwise.",
+        choices=("random", "embeddings"),
+    )
+    bank_dtype: Optional[str] = setting(
+        None,
+        "Type of the bank, to halve its memory. Unset: float32.",
+        choices=("float16", "bfloat16"),
+    )
 
 
 class Drawn(NamedTuple):
@@ -38,15 +71,13 @@ class Contrast(NamedTuple):
 
 
 class BankMethod(InstanceMethod):
-    """A method with one network, encoder and head, whose embeddings of images a bank keeps.
-
-    The settings have `loss` (nce or softmax), `num_negatives`, `negatives` (own or shared),
-    `hidden_dim`, `projection_dim`, `temperature`, `bank_weight`, `bank_start` and `bank_dtype`.
-    """
+    """A method with one network, encoder and head, whose embeddings of images a bank keeps."""
 
     min_views = 1
 
-    def __init__(self, settings: Settings, plan: Plan, build_encoder: Callable[[], tf.keras.Model]):
+    def __init__(
+        self, settings: BankSettings, plan: Plan, build_encoder: Callable[[], tf.keras.Model]
+    ):
         """Builds the network and the bank.
 
         Args:

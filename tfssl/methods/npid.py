@@ -11,14 +11,14 @@ from typing import Callable, Optional, Tuple
 import tensorflow as tf
 
 from tfssl import losses, ops
-from tfssl.methods._bank import BankMethod, Drawn
+from tfssl.methods._bank import BankMethod, BankSettings, Drawn
 from tfssl.methods._instance import Embeddings
 from tfssl.methods._method import Batch, Logs, Plan
-from tfssl.settings import Settings, SettingsError, setting
+from tfssl.settings import SettingsError, setting
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(Settings):
+class Config(BankSettings):
     """Settings of NPID; the defaults are those of the paper's ImageNet experiments."""
 
     loss: str = setting(
@@ -27,37 +27,11 @@ class Config(Settings):
         "softmax: cross-entropy of the own entry among the drawn ones.",
         choices=("nce", "softmax"),
     )
-    num_negatives: int = setting(4096, "K, bank entries drawn for each image.", low=1)
-    negatives: str = setting(
-        "own",
-        "own: each image draws its negatives. shared: one draw serves the batch, at a fraction of "
-        "the cost.",
-        choices=("own", "shared"),
-    )
-    hidden_dim: int = setting(
-        0, "Width of the head's hidden layer; 0: a linear head. 2048 in NPIDv2.", low=0
-    )
-    projection_dim: int = setting(128, "Width of an embedding.", low=1)
-    temperature: float = setting(0.07, "tau, of the softmax.", above=0.0)
     margin: float = setting(
         0.0,
         "m, subtracted from the own entry's cosine (MarginNCE); for the softmax.",
         low=-2.0,
         below=2.0,
-    )
-    bank_weight: float = setting(
-        0.5, "omega, the share of the new embedding in a bank entry.", above=0.0, high=1.0
-    )
-    bank_start: str = setting(
-        "random",
-        "What the bank holds at first. random: unit vectors, as in the paper. embeddings: those of "
-        "all images from the untrained network; short runs lose their first epochs otherwise.",
-        choices=("random", "embeddings"),
-    )
-    bank_dtype: Optional[str] = setting(
-        None,
-        "Type of the bank, to halve its memory. Unset: float32.",
-        choices=("float16", "bfloat16"),
     )
 
     def check(self) -> None:

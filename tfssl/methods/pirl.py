@@ -5,22 +5,22 @@ arXiv 1912.01991.
 """
 
 import dataclasses
-from typing import Callable, Optional, Tuple
+from typing import Callable, Tuple
 
 import tensorflow as tf
 
 from tfssl import layers, losses, ops
-from tfssl.methods._bank import BankMethod
+from tfssl.methods._bank import BankMethod, BankSettings
 from tfssl.methods._instance import Embeddings
 from tfssl.methods._method import Batch, Logs, Plan
-from tfssl.settings import Settings, setting
+from tfssl.settings import setting
 
 # Which draw of a pass a key is for; 0 is that of the negatives.
 _PERMUTATIONS = 1
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(Settings):
+class Config(BankSettings):
     """Settings of PIRL; the defaults are those of the paper's 800 epochs on ImageNet."""
 
     loss: str = setting(
@@ -30,12 +30,6 @@ class Config(Settings):
         choices=("nce", "softmax"),
     )
     num_negatives: int = setting(32000, "K, bank entries drawn for each image.", low=1)
-    negatives: str = setting(
-        "own",
-        "own: each image draws its negatives. shared: one draw serves the batch, at a fraction of "
-        "the cost.",
-        choices=("own", "shared"),
-    )
     hidden_dim: int = setting(
         0,
         "Width of a hidden layer in the image's head and, before each patch's projection, in the "
@@ -43,26 +37,11 @@ class Config(Settings):
         low=0,
     )
     projection_dim: int = setting(128, "Width of an embedding and of a projected patch.", low=1)
-    temperature: float = setting(0.07, "tau, of the softmax.", above=0.0)
     jigsaw_weight: float = setting(
         0.5,
         "lambda, the share of the jigsaw in the loss; without it this is NPID.",
         above=0.0,
         high=1.0,
-    )
-    bank_weight: float = setting(
-        0.5, "The share of the new embedding in a bank entry.", above=0.0, high=1.0
-    )
-    bank_start: str = setting(
-        "random",
-        "What the bank holds at first. random: unit vectors, as in the paper. embeddings: those of "
-        "all images from the untrained network; short runs lose their first epochs otherwise.",
-        choices=("random", "embeddings"),
-    )
-    bank_dtype: Optional[str] = setting(
-        None,
-        "Type of the bank, to halve its memory. Unset: float32.",
-        choices=("float16", "bfloat16"),
     )
 
 
