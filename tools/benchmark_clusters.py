@@ -55,7 +55,8 @@ def sampling_rows(
 
     @tf.function(autograph=False)
     def subset():
-        return ops.subset_negatives(bank, labels, anchors, labels[:batch], key=key, **size)
+        draws = dict(key=key, keys=keys)
+        return ops.subset_negatives(bank, labels, anchors, labels[:batch], **draws, **size)
 
     @tf.function(autograph=False)
     def exact():

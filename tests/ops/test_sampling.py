@@ -38,8 +38,8 @@ def sample(kind, problem, seed=0, num_negatives=15):
     if kind == "random":
         found = ops.random_negatives(bank, labels, anchors, own, keys=keys(seed), **number)
     elif kind.startswith("subset"):
-        easy, key = kind == "subset_easy", ops.fold_key(seed)
-        found = ops.subset_negatives(bank, labels, anchors, own, key=key, easy=easy, **number)
+        easy, draws = kind == "subset_easy", dict(key=ops.fold_key(seed), keys=keys(seed))
+        found = ops.subset_negatives(bank, labels, anchors, own, easy=easy, **draws, **number)
     else:
         chosen = {"share": None} if kind == "hard" else {"easy": kind == "semi_easy"}
         found = ops.pool_negatives(bank, labels, anchors, own, keys=keys(seed), **chosen, **number)
@@ -144,6 +144,7 @@ def test_a_subset_stands_for_a_pool_of_a_tenth():
             *(tf.constant(bank), tf.constant(labels), anchor, tf.constant([1])),
             num_negatives=k,
             key=ops.fold_key(seed),
+            keys=keys(seed, 1),
         )
         chosen = found.indices.numpy()[found.counts.numpy()[0] > 0]
         assert len(chosen) == k
@@ -179,6 +180,40 @@ def test_too_few_candidates(kind, problem):
     alone = np.zeros(RECORDS, np.int32)
     counts = draw(kind, (bank, alone, anchors, np.zeros(12, np.int32)), num_negatives=20)
     assert not counts.any()
+
+
+@pytest.mark.parametrize("kind", ["subset", "subset_easy"])
+def test_a_subset_with_few_of_other_clusters(kind, problem):
+    """Property 15: the number of negatives stays, while the subset meets another cluster at all."""
+    bank, _, anchors, own = problem
+    few = np.where(np.arange(RECORDS) < 8, 1, 0).astype(np.int32)
+    met = 0
+    for seed in range(5):
+        indices, found = sample(kind, (bank, few, anchors, np.zeros(12, np.int32)), seed, 20)
+        others = found.numpy()[:, few[indices] == 1]
+        assert not found.numpy()[:, few[indices] == 0].any()
+        np.testing.assert_array_equal(others.sum(axis=1), [20 if others.size else 0] * 12)
+        met += others.shape[1]
+    # 200 of 400 records: about 4 of the 8 each time.
+    assert met > 0 and (others > 0).any()
+
+
+@pytest.mark.parametrize("kind", ["semi_hard", "semi_easy"])
+def test_small_and_large_pools_in_one_batch(kind, problem):
+    """Property 15, row by row: half the bank is of cluster 0, so pools of others differ in size."""
+    bank, labels, anchors, _ = problem
+    for first in (0, 1):
+        own = (np.arange(12, dtype=np.int32) + first) % 2
+        pool_sizes = [max(1, round(0.1 * (labels != label).sum())) for label in own]
+        assert min(pool_sizes) < 30 <= max(pool_sizes)
+        counts = draw(kind, (bank, labels, anchors, own), num_negatives=30)
+        np.testing.assert_array_equal(counts.sum(axis=1), [30] * 12)
+        members = pools(
+            (bank, labels, anchors, own), lambda n: max(1, round(0.1 * n)), kind == "semi_easy"
+        )
+        for row, pool in zip(counts, members):
+            assert set(np.flatnonzero(row)) <= set(pool)
+            assert (row.max() == 1) == (len(pool) >= 30)
 
 
 @pytest.mark.parametrize("kind", KINDS)

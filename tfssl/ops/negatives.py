@@ -54,7 +54,7 @@ def sample_negatives(
         sampler: "hard", the K nearest; "semi_hard", K of the nearest tenth; "random", K of all;
             "semi_easy", K of the farthest tenth.
         bank: `[records, dim]` unit rows.
-        labels: `[records]` int32, the cluster of every record.
+        labels: `[records]` int32, the cluster of every record, below records.
         anchors: `[batch, dim]` unit rows.
         anchor_labels: `[batch]` int32.
         num_negatives: K >= 1.
@@ -79,7 +79,7 @@ def sample_negatives(
     easy = sampler == "semi_easy"
     if exact or _subset_size(num_negatives) > labels.shape[0]:
         return pool_negatives(*arguments, num_negatives=num_negatives, keys=keys, easy=easy)
-    return subset_negatives(*arguments, num_negatives=num_negatives, key=key, easy=easy)
+    return subset_negatives(*arguments, num_negatives=num_negatives, key=key, keys=keys, easy=easy)
 
 
 def random_negatives(
@@ -101,25 +101,24 @@ def random_negatives(
         whole bank.
 
     Notes:
-        Records of the anchor's own cluster are drawn again until there is none, which takes about
-        log(batch * K) / -log(the cluster's share) passes.
+        The records are sorted by cluster once. Drawing again whatever is of the own cluster would
+        be cheaper while clusters are small, and never end where one holds nearly the whole bank.
     """
     records = labels.shape[0]
-    own = tf.reduce_sum(tf.cast(labels == anchor_labels[:, tf.newaxis], tf.int32), axis=1)
-    possible = own < records
-
-    def wrong(indices):
-        same = tf.gather(labels, indices) == anchor_labels[:, tf.newaxis]
-        return same & possible[:, tf.newaxis]
-
-    def step(stream, indices):
-        fresh = keyed_integers(keys, num_negatives, below=records, stream=stream)
-        return stream + 1, tf.where(wrong(indices), fresh, indices)
-
-    start = keyed_integers(keys, num_negatives, below=records, stream=0)
-    state = (tf.constant(1), start)
-    _, indices = tf.while_loop(lambda _, i: tf.reduce_any(wrong(i)), step, state)
-    counts = tf.cast(possible, tf.int32)[:, tf.newaxis]
+    # A cluster goes by its first record, so that its number does not matter.
+    names = tf.math.unsorted_segment_min(tf.range(records), labels, records)
+    named = tf.gather(names, labels)
+    order = tf.argsort(named)
+    ordered = tf.gather(named, order)
+    name = tf.gather(names, anchor_labels)
+    first = tf.searchsorted(ordered, name, side="left")
+    own = tf.searchsorted(ordered, name, side="right") - first
+    others = (records - own)[:, tf.newaxis]
+    places = keyed_integers(keys, num_negatives, below=tf.maximum(others, 1))
+    # Places from the own cluster's on move behind it.
+    places += tf.where(places >= first[:, tf.newaxis], own[:, tf.newaxis], 0)
+    indices = tf.gather(order, tf.minimum(places, records - 1))
+    counts = tf.cast(others > 0, tf.int32)
     return Negatives(bank_scores(anchors, bank, indices), counts, indices)
 
 
@@ -131,6 +130,7 @@ def subset_negatives(
     *,
     num_negatives: int,
     key: tf.Tensor,
+    keys: tf.Tensor,
     easy: bool = False,
 ) -> Negatives:
     """Semi-hard negatives at the cost of a tenth of the bank: the nearest of a random subset.
@@ -143,17 +143,20 @@ def subset_negatives(
     Args:
         bank, labels, anchors, anchor_labels: as for `sample_negatives`.
         num_negatives: K; 10 K <= records.
-        key: scalar int64, the same on every replica.
+        key, keys: as for `sample_negatives`.
         easy: the farthest instead of the nearest: semi-easy negatives.
 
     Returns:
-        Scores `[batch, 10 K]`, counts likewise, 0 or 1; indices `[10 K]`.
+        Scores `[batch, 10 K]`; counts likewise, K in sum; indices `[10 K]`. An anchor whose cluster
+        is so large that fewer than K records of the subset are of others draws from those with
+        replacement; one that meets no other cluster has none.
     """
     indices = _subset(labels.shape[0], _subset_size(num_negatives), key)
     scores = _scores(anchors, tf.gather(bank, indices))
     others = tf.gather(labels, indices) != anchor_labels[:, tf.newaxis]
+    available = tf.reduce_sum(tf.cast(others, tf.int32), axis=1)
     chosen = largest_mask(_order(scores, easy), tf.constant(num_negatives), allowed=others)
-    return Negatives(scores, tf.cast(chosen, tf.int32), indices)
+    return Negatives(scores, _counts(others, available, chosen, num_negatives, keys), indices)
 
 
 def pool_negatives(
@@ -196,12 +199,7 @@ def pool_negatives(
     pool = largest_mask(_order(scores, easy), wanted, allowed=others)
     draws = keyed_uniform(keys, labels.shape[0])
     once = largest_mask(draws, tf.constant(num_negatives), allowed=pool)
-    counts = tf.cond(
-        tf.reduce_all(wanted >= num_negatives),
-        lambda: tf.cast(once, tf.int32),
-        lambda: _fill_up(pool, wanted, once, num_negatives, keys),
-    )
-    return Negatives(scores, counts, None)
+    return Negatives(scores, _counts(pool, wanted, once, num_negatives, keys), None)
 
 
 def _subset(size, number, key):
@@ -230,11 +228,21 @@ def _order(scores, easy):
     return -scores if easy else scores
 
 
-def _fill_up(pool, wanted, once, num_negatives, keys):
+def _counts(pool, sizes, once, num_negatives, keys):
+    """How often each candidate counts: once where marked, unless a pool is smaller than K."""
+    return tf.cond(
+        tf.reduce_all(sizes >= num_negatives),
+        lambda: tf.cast(once, tf.int32),
+        lambda: _fill_up(pool, sizes, once, num_negatives, keys),
+    )
+
+
+def _fill_up(pool, sizes, once, num_negatives, keys):
     """Counts of K draws with replacement for the rows whose pool is smaller than K."""
-    small = (wanted < num_negatives)[:, tf.newaxis]
-    batch, records = pool.shape
-    below = tf.maximum(wanted, 1)[:, tf.newaxis]
+    small = (sizes < num_negatives)[:, tf.newaxis]
+    batch, _ = pool.shape
+    # The draws of rows with a larger pool are not used, but must not fall into the next row.
+    below = tf.clip_by_value(sizes, 1, num_negatives)[:, tf.newaxis]
     ranks = keyed_integers(keys, num_negatives, below=below, stream=1)
     cells = tf.range(batch)[:, tf.newaxis] * num_negatives + ranks
     drawn = tf.math.unsorted_segment_sum(
