@@ -40,6 +40,16 @@ def test_update_by_hand(new_weight, kind):
         np.testing.assert_allclose(np.linalg.norm(bank.features, axis=1), np.ones(30), atol=1e-6)
 
 
+@pytest.mark.parametrize("kind", ["graph", "xla"])
+def test_an_embedding_opposite_to_its_row_replaces_it(kind):
+    """Property 6: their mean has no direction, and every row keeps the length 1."""
+    bank = layers.FeatureBank(3, 2, new_weight=0.5)
+    bank.fill(tf.constant([[1.0, 0.0], [0.0, 1.0], [0.6, 0.8]]))
+    update = tf.function(bank.update, jit_compile=kind == "xla", autograph=False)
+    update(tf.constant([0, 2]), -bank.rows(tf.constant([0, 2])))
+    np.testing.assert_allclose(bank.features, [[-1, 0], [0, 1], [-0.6, -0.8]], atol=1e-6)
+
+
 def test_of_equal_indices_the_last_counts():
     bank = layers.FeatureBank(5, 2, new_weight=1.0)
     untouched = bank.features.numpy()[[0, 1, 3]]

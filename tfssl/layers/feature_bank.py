@@ -10,6 +10,8 @@ from tfssl.layers.normalization import at_least_float32
 
 # Types of half the memory.
 _HALF = ("float16", "bfloat16")
+# Length of a sum of two rows that is rounding error.
+_SHORT = 1e-6
 
 
 class BankUpdate(NamedTuple):
@@ -115,4 +117,7 @@ class FeatureBank(tf.keras.layers.Layer):
 def _moved(old, embeddings, new_weight):
     """normalise((1 - w) old + w normalise(embedding)), Eq. 2."""
     embeddings = tf.math.l2_normalize(tf.cast(tf.stop_gradient(embeddings), old.dtype), axis=1)
-    return tf.math.l2_normalize((1 - new_weight) * old + new_weight * embeddings, axis=1)
+    mixed = (1 - new_weight) * old + new_weight * embeddings
+    # Opposite rows cancel out and leave no direction; then the new one counts.
+    lengths = tf.norm(mixed, axis=1, keepdims=True)
+    return tf.math.l2_normalize(tf.where(lengths < _SHORT, embeddings, mixed), axis=1)

@@ -31,7 +31,7 @@ class OnlineClusters(tf.keras.layers.Layer):
         assign: which centroid a row belongs to, the nearest ("l2", the paper) or the one with the
             largest dot product ("dot", the released code); they differ where lengths do.
         min_cluster: `replace_small` dissolves clusters with fewer rows and splits the largest one
-            instead; 0 for never.
+            instead; at most half the mean size, num_records / num_clusters; 0 for never.
         publish_every: updates after which centroids follow the sums; 1 in the paper, 10 in the
             code.
         name: the layer's name.
@@ -65,6 +65,12 @@ class OnlineClusters(tf.keras.layers.Layer):
             raise ValueError(
                 "expected 1 <= num_clusters <= num_records, dim >= 1 and publish_every >= 1. "
                 f"Received: {num_clusters=}, {num_records=}, {dim=}, {publish_every=}."
+            )
+        if not 0 <= 2 * min_cluster * num_clusters <= num_records:
+            raise ValueError(
+                "expected min_cluster from 0 to half the mean size of a cluster, "
+                f"num_records / num_clusters. Received: {min_cluster=}, {num_records=}, "
+                f"{num_clusters=}."
             )
         if assign not in _ASSIGNMENTS:
             raise ValueError(f"expected assign to be one of {_ASSIGNMENTS}. Received: {assign=}.")
@@ -156,8 +162,8 @@ class OnlineClusters(tf.keras.layers.Layer):
             features: `[num_records, dim]`.
             labels: `[num_records]` integers in [0, num_clusters), to set; None keeps the recorded.
         """
-        if labels is not None:
-            self.labels.assign(tf.cast(labels, tf.int32))
+        # Written in any case: afterwards all replicas have the labels that the sums are of.
+        self.labels.assign(self.labels if labels is None else tf.cast(labels, tf.int32))
         sums, sizes = ops.cluster_totals(
             ops.at_least_float32(features), self.labels, self.num_clusters
         )
@@ -177,7 +183,9 @@ class OnlineClusters(tf.keras.layers.Layer):
         values = replace_small(features, Clustering(*map(tf.identity, state)), self.min_cluster)
         for variable, value in zip(state, values):
             variable.assign(value)
-        return tf.constant(0)
+        # Where every update is published no centroid lags behind, not even of a cluster that only
+        # received rows.
+        return self._publish() if self.publish_every == 1 else tf.constant(0)
 
     def _publish(self) -> tf.Tensor:
         """All centroids follow their sums; 0, for tf.cond."""

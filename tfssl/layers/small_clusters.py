@@ -28,38 +28,38 @@ class Clustering(NamedTuple):
 def replace_small(features: tf.Tensor, state: Clustering, min_cluster: int) -> Clustering:
     """Dissolves every cluster with fewer than `min_cluster` rows and splits the largest instead.
 
-    The rows of a small cluster join the cluster, among those that are not small, whose centroid has
-    the largest dot product with them. The number that is free then goes to a part of the cluster
+    The rows of small clusters join the cluster, among those that are not small, whose centroid has
+    the largest dot product with them. Then each number that is free goes to a part of the cluster
     that is largest at that moment, found by 2-means. Centroids of the two parts are exact means;
     those of clusters which only received rows keep until they are next published.
 
     Args:
         features: `[records, dim]` rows of the bank.
         state: the clustering, with sizes and sums that are right.
-        min_cluster: a Python integer >= 1.
+        min_cluster: a Python integer >= 1, at most half the mean size: some cluster is large.
 
     Returns:
-        The new clustering; the same where no cluster was small, or all were.
+        The new clustering; the same where no cluster was small.
 
     Notes:
-        A split reads the whole bank three times. 2-means looks at the first 8,192 rows of a larger
-        cluster; all its rows then go to the nearer part. A part may be small itself: it is found
-        at the next call.
+        A split reads the whole bank three times. 2-means looks at about 8,192 rows of a larger
+        cluster, from all over the bank; all its rows then go to the nearer part. A part may be
+        small itself: it is found at the next call.
     """
     small = state.sizes < min_cluster
     order = tf.argsort(tf.cast(~small, tf.int32), stable=True)
-    count = tf.reduce_sum(tf.cast(small, tf.int32))
-    # Without a cluster that is large enough there is nowhere to go.
-    rounds = tf.where(tf.reduce_all(small), 0, count)
+    rounds = tf.reduce_sum(tf.cast(small, tf.int32))
 
-    def step(i, *state):
-        # `order[i]` would do, but XLA takes such an index for a constant and compiles for each.
-        number = tf.gather(order, i)
-        state = _dissolve(features, Clustering(*state), number, small, min_cluster)
-        return (i + 1, *_split_largest(features, state, number))
+    def for_each(change, state):
+        def step(i, *state):
+            # `order[i]` would do, but XLA takes such an index for a constant and compiles for each.
+            return (i + 1, *change(Clustering(*state), tf.gather(order, i)))
 
-    _, *state = tf.while_loop(lambda i, *_: i < rounds, step, (tf.constant(0), *state))
-    return Clustering(*state)
+        _, *state = tf.while_loop(lambda i, *_: i < rounds, step, (tf.constant(0), *state))
+        return Clustering(*state)
+
+    state = for_each(lambda s, number: _dissolve(features, s, number, small, min_cluster), state)
+    return for_each(lambda s, number: _split_largest(features, s, number), state)
 
 
 def _dissolve(features, state, number, small, min_cluster):
@@ -88,7 +88,11 @@ def _split_largest(features, state, number):
     """Gives a free number to a part of the largest cluster."""
     largest = tf.argmax(state.sizes, output_type=tf.int32)
     inside = state.labels == largest
-    places, valid = ops.places_of(inside, min(_MAX_ROWS, features.shape[0]))
+    number_of_row = tf.cumsum(tf.cast(inside, tf.int32)) - 1
+    # Every how many rows of the cluster 2-means takes one.
+    stride = 1 + (tf.gather(state.sizes, largest) - 1) // _MAX_ROWS
+    seen = inside & (number_of_row % stride == 0)
+    places, valid = ops.places_of(seen, min(_MAX_ROWS, features.shape[0]))
     rows = tf.cast(tf.gather(features, places), state.centroids.dtype)
     one, two = _two_means(rows, tf.cast(valid, rows.dtype))
     # Nearer to the second centroid: above the plane half way between them.
@@ -98,7 +102,7 @@ def _split_largest(features, state, number):
     # Rows that cannot be told apart are dealt out in turn.
     size = tf.reduce_sum(tf.cast(second, tf.int32))
     useless = (size == 0) | (size == tf.gather(state.sizes, largest))
-    in_turn = inside & (tf.cumsum(tf.cast(inside, tf.int32)) % 2 == 0)
+    in_turn = inside & (number_of_row % 2 == 1)
     second = tf.where(useless, in_turn, second)
     labels = tf.where(second, number, state.labels)
 
