@@ -17,7 +17,7 @@ from tfssl.training.reports import TensorBoardLog, read_rows
 
 SHORT = [
     "--dataset=digits",
-    "--views=cifar",
+    "--views=digits",
     "--image_size=32",
     "--backbone=tiny",
     "--optimizer=sgd",
