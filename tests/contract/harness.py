@@ -45,6 +45,8 @@ def small_settings(name: str, sizes: Optional[Dict] = None, **overrides):
         named = field.metadata["part"]
         base = overrides.get(named, getattr(config, named))
         small[field.name] = small_settings(base, sizes)
+        if base == "byol":
+            small.pop("num_negatives", None)  # It has none, and refuses their number.
     return config(**{**small, **overrides})
 
 

@@ -292,6 +292,19 @@ def test_too_few_views_are_refused(name):
 
 
 @EVERY
+def test_views_without_an_effect_are_refused(name):
+    cls = methods.get(name)
+    if cls.max_views is None:
+        cls.check_views(cls.Config(), (32,) * 7)
+        return
+    with pytest.raises(ValueError, match="expected a view family with at most .*--num_views"):
+        cls.check_views(cls.Config(), (32,) * (cls.max_views + 1))
+    if cls.max_views > 1:
+        with pytest.raises(ValueError, match="expected views of one size. Received: 32, 16"):
+            cls.check_views(cls.Config(), (32, 16))
+
+
+@EVERY
 def test_patches_are_given_where_they_are_used(name):
     cls = methods.get(name)
     settings = cls.Config()

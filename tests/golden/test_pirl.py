@@ -169,7 +169,7 @@ def test_the_bank_starts_at_random_or_with_the_images(name):
     assert not seen
     np.testing.assert_array_equal(method.bank.features, before)
 
-    method = harness.build(name, bank_start="embeddings")
+    method = harness.build(name, loss="softmax", bank_start="embeddings")
     method.start_epoch(0, extract)
     assert seen == [method.embedding_network]
     np.testing.assert_allclose(method.bank.features, unit(rows), atol=1e-6)

@@ -7,7 +7,7 @@ from typing import Callable, NamedTuple, Optional
 import tensorflow as tf
 
 from tfssl import layers, ops
-from tfssl.methods._instance import Embeddings, InstanceMethod
+from tfssl.methods._instance import Embeddings, InstanceMethod, softmax_level
 from tfssl.methods._method import Batch, Extract, Plan
 from tfssl.settings import Settings, setting
 
@@ -73,7 +73,7 @@ class Contrast(NamedTuple):
 class BankMethod(InstanceMethod):
     """A method with one network, encoder and head, whose embeddings of images a bank keeps."""
 
-    min_views = 1
+    min_views = max_views = 1
 
     def __init__(
         self, settings: BankSettings, plan: Plan, build_encoder: Callable[[], tf.keras.Model]
@@ -108,10 +108,15 @@ class BankMethod(InstanceMethod):
     @property
     def chance_level(self) -> float:
         """The loss of an embedding that has nothing to do with the bank's."""
-        # A random cosine s has the variance 1 / dim, and exp(s / tau) this mean.
+        return self.level_at(0.0)
+
+    def level_at(self, margin: float) -> float:
+        """`chance_level` where the loss subtracts a margin from the cosine of the own entry."""
+        # A random cosine s has the variance 1 / dim; this is the logarithm of the mean of
+        # exp(s / tau).
         settings, k = self.settings, self.settings.num_negatives
-        mean = math.exp(1 / (2 * settings.projection_dim * settings.temperature**2))
-        positive = math.log1p(k * mean)
+        log_mean = 1 / (2 * settings.projection_dim * settings.temperature**2)
+        positive = softmax_level(k, log_mean + margin / settings.temperature)
         return positive if settings.loss == "softmax" else positive + k * math.log1p(1 / k)
 
     @property

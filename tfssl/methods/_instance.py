@@ -4,6 +4,7 @@ One step: embeddings, the loss and its gradients from the state before the step,
 remembered in queue or bank, then the optimizer.
 """
 
+import math
 from typing import List, NamedTuple, Optional, Tuple
 
 import tensorflow as tf
@@ -94,3 +95,9 @@ class InstanceMethod(Method):
     def draw_key(self, purpose: int) -> tf.Tensor:
         """One key, the same on every replica."""
         return ops.fold_key(self.plan.seed, self.forwards, purpose)
+
+
+def softmax_level(num_negatives: int, log_odds: float) -> float:
+    """ln(1 + K exp(x)) for any x: a softmax whose positive lies x below each of K negatives."""
+    x = math.log(num_negatives) + log_odds
+    return max(x, 0.0) + math.log1p(math.exp(-abs(x)))

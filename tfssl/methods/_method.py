@@ -12,7 +12,9 @@ from typing import Any, Callable, ClassVar, Dict, List, Optional, Tuple
 
 import numpy as np
 import tensorflow as tf
+from absl import logging
 
+from tfssl.methods import _fit
 from tfssl.methods._train_function import TrainFunction
 from tfssl.settings import Settings, SettingsError
 
@@ -31,6 +33,7 @@ class Plan:
         steps_per_epoch: optimizer steps in an epoch.
         total_steps: optimizer steps in the run.
         num_records: N; record indices are 0..N-1.
+        micro_batches: parts of a batch that pass one after another, for gradient accumulation.
         seed: the run's; what a method draws for itself is keyed by it.
     """
 
@@ -39,6 +42,7 @@ class Plan:
     total_steps: int
     num_records: int
     seed: int = 0
+    micro_batches: int = 1
 
 
 class Method(tf.keras.Model):
@@ -49,8 +53,9 @@ class Method(tf.keras.Model):
 
     Attributes:
         Config: the settings class; its fields are the flags `--<method>_*`.
-        statistics: names of the scalars that `compute` returns beside the loss.
+        statistics: names of the scalars that `compute` and `after_pass` give beside the loss.
         min_views: the fewest views the method needs.
+        max_views: the most it looks at; None for all there are.
         splits_batch: whether the loss may see a batch in parts (gradient accumulation); a text
             says why not.
         global_step: int64 scalar, optimizer steps done. Every schedule follows it.
@@ -60,6 +65,7 @@ class Method(tf.keras.Model):
     Config: ClassVar[type] = Settings
     statistics: ClassVar[Tuple[str, ...]] = ()
     min_views: ClassVar[int] = 2
+    max_views: ClassVar[Optional[int]] = 2
     splits_batch: ClassVar[Any] = True
 
     def __init__(self, settings: Settings, plan: Plan):
@@ -101,11 +107,7 @@ class Method(tf.keras.Model):
     def check_views(cls, settings: Settings, sizes: Tuple[int, ...]) -> None:
         """Raises SettingsError where a view family does not fit; `sizes` are the views' sizes."""
         del settings
-        if len(sizes) < cls.min_views:
-            raise SettingsError(
-                f"method {cls.__name__}: expected a view family with at least {cls.min_views} "
-                f"views. Received: {len(sizes)}. Remedy: choose another --views."
-            )
+        _fit.check_views(cls.__name__, sizes, cls.min_views, cls.max_views)
 
     @classmethod
     def needs_patches(cls, settings: Settings) -> bool:
@@ -121,17 +123,7 @@ class Method(tf.keras.Model):
             settings: the method's.
             patch_size: side of the patches that the view family gives; None where it gives none.
         """
-        needed = cls.needs_patches(settings)
-        if needed and patch_size is None:
-            raise SettingsError(
-                f"method {cls.__name__}: expected views with the patches of a jigsaw. Received: "
-                "none. Remedy: --jigsaw."
-            )
-        if patch_size is not None and not needed:
-            raise SettingsError(
-                f"method {cls.__name__}: expected views without patches, which it does not use. "
-                "Received: --jigsaw. Remedy: drop it, or choose a method such as pirl."
-            )
+        _fit.check_patches(cls.__name__, cls.needs_patches(settings), patch_size)
 
     def start_epoch(self, epoch: int, extract: Extract) -> None:
         """What happens between two epochs, before the first step of `epoch`: a clustering.
@@ -209,6 +201,16 @@ class Method(tf.keras.Model):
         return []
 
     # The step itself.
+
+    def fit(self, *arguments: Any, **options: Any) -> tf.keras.callbacks.History:
+        """Keras' own, which never calls `start_epoch`."""
+        if type(self).start_epoch is not Method.start_epoch:
+            logging.warning(
+                "fit does not call start_epoch, in which %s may embed and cluster all images: call "
+                "it before every epoch, or use tools/train.py.",
+                type(self).__name__,
+            )
+        return super().fit(*arguments, **options)
 
     def compile(self, optimizer: Any, **options: Any) -> None:
         """Keras' own, and the optimizer learns which variables have no momentum.
@@ -306,7 +308,7 @@ class Method(tf.keras.Model):
 
     def _log(self, values: Logs) -> None:
         if set(values) != set(self._logs):
-            raise ValueError(f"compute: expected {sorted(self._logs)}. Received: {sorted(values)}.")
+            raise ValueError(f"logs: expected {sorted(self._logs)}. Received: {sorted(values)}.")
         for name, value in values.items():
             self._logs[name].update_state(value)
 

@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from tfssl import layers, ops
 from tfssl.layers.normalization import at_least_float32
+from tfssl.methods._fit import check_clusters
 from tfssl.methods._method import Batch, Extract, Logs, Method, Plan
 from tfssl.settings import Settings, setting
 
@@ -44,7 +45,7 @@ class DeepCluster(Method):
 
     Config = Config
     statistics = ("accuracy",)
-    min_views = 1
+    min_views = max_views = 1
 
     def __init__(self, settings: Config, plan: Plan, build_encoder: Callable[..., tf.keras.Model]):
         """Builds the network and the labels.
@@ -56,6 +57,7 @@ class DeepCluster(Method):
                 among its keywords.
         """
         super().__init__(settings, plan)
+        check_clusters(settings.num_clusters, plan.num_records)
         self.encoder = self.fresh_encoder(build_encoder)
         self.head = tf.keras.layers.Dense(
             settings.num_clusters,
@@ -102,7 +104,7 @@ class DeepCluster(Method):
             tf.math.l2_normalize(features, axis=1),
             num_clusters=settings.num_clusters,
             num_iterations=settings.kmeans_iterations,
-            seed=self.plan.seed + epoch,
+            seed=int(ops.fold_key(self.plan.seed, epoch)),
         )
         self.labels.assign(labels)
         seed = tf.constant([self.plan.seed, epoch], tf.int64)

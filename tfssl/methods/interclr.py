@@ -6,20 +6,21 @@ paper's, except that small clusters are replaced (ODC), because they die otherwi
 """
 
 import dataclasses
-import math
 from typing import Any, Callable, List, Optional, Tuple
 
 import tensorflow as tf
 
 from tfssl import layers, losses, ops
-from tfssl.methods._instance import Embeddings, InstanceMethod
+from tfssl.methods import npid
+from tfssl.methods._fit import check_clusters
+from tfssl.methods._instance import Embeddings, InstanceMethod, softmax_level
 from tfssl.methods._method import Batch, Extract, Logs, Method, Plan
 from tfssl.methods.byol import BYOL
 from tfssl.methods.moco import MoCo
-from tfssl.methods.npid import NPID
-from tfssl.settings import Settings, part, setting
+from tfssl.settings import Settings, SettingsError, part, setting
 
-_BASES = {"npid": NPID, "moco": MoCo, "byol": BYOL}
+_BASES = {"npid": npid.NPID, "moco": MoCo, "byol": BYOL}
+_NPID_V2 = dict(loss="softmax", num_negatives=16384, hidden_dim=2048, temperature=0.1)
 # Which draw of a step a key is for; the base has the numbers below.
 _POSITIVES, _NEGATIVES = 16, 32
 
@@ -40,10 +41,15 @@ class Config(Settings):
         low=0.0,
         high=1.0,
     )
-    num_clusters: int = setting(10000, "k, the number of clusters.", low=1)
-    num_negatives: int = setting(16384, "K, bank entries of other clusters.", low=1)
+    num_clusters: int = setting(10000, "k, the number of clusters.", low=2)
+    num_negatives: int = setting(
+        16384, "K, bank entries of other clusters; BYOL has no negatives.", low=1
+    )
     margin: float = setting(
-        -0.5, "m, subtracted from the cosine of the inter-image positive.", low=-2.0, below=2.0
+        -0.5,
+        "m, subtracted from the cosine of the inter-image positive; not with BYOL.",
+        low=-2.0,
+        below=2.0,
     )
     sampler: str = setting(
         "semi_hard",
@@ -63,18 +69,23 @@ class Config(Settings):
         "online: a batch is labelled anew in every step. offline: all images, every few epochs.",
         choices=("online", "offline"),
     )
-    offline_epochs: int = setting(1, "Epochs between two offline labellings.", low=1)
+    offline_epochs: int = setting(1, "Epochs between two labellings, with offline labels.", low=1)
     assign: str = setting(
         "l2",
-        "A row's cluster: the nearest centroid (l2, the paper) or the largest dot product (dot, "
-        "the code).",
+        "A row's cluster, with online labels: the nearest centroid (l2, the paper) or the largest "
+        "dot product (dot, the code).",
         choices=("l2", "dot"),
     )
     publish_every: int = setting(
-        1, "Steps after which centroids follow their clusters; 10 in the code.", low=1
+        1,
+        "Batches after which centroids follow their clusters, with online labels; 10 in the code.",
+        low=1,
     )
     min_cluster: int = setting(
-        20, "Smaller clusters are replaced after every step; 0: never, as in the paper.", low=0
+        20,
+        "Smaller clusters are replaced after every batch, with online labels; 0: never, as in the "
+        "paper.",
+        low=0,
     )
     exclude_self: bool = setting(
         False, "Never draw the image's own entry as its inter-image positive."
@@ -82,16 +93,46 @@ class Config(Settings):
     kmeans_iterations: int = setting(20, "Iterations of a global clustering.", low=0)
 
     def check(self) -> None:
-        """The base has its defaults where its settings are not given."""
+        """Settings without an effect are refused; the base has defaults where none are given."""
+        base = _BASES[self.base].Config
         if self.base_settings is None:
-            object.__setattr__(self, "base_settings", _BASES[self.base].Config())
+            chosen = base(**(_NPID_V2 if self.base == "npid" else {}))
+            object.__setattr__(self, "base_settings", chosen)
+        if type(self.base_settings) is not base:
+            raise SettingsError(
+                f"base_settings: expected those of {self.base}. Received: {self.base_settings}."
+            )
+        if self.base == "npid" and self.base_settings.loss == "nce" and self.intra_weight < 1:
+            raise SettingsError(
+                "base npid: expected loss softmax, because the bank starts with embeddings, for "
+                "which the constant of nce is far too large. Received: nce. Remedy: "
+                "--npid_loss=softmax, as in NPIDv2 (hidden layer 2048, 16,384 negatives, "
+                "temperature 0.1)."
+            )
+        if self.base == "byol":
+            self._refuse("BYOL has no negatives", "margin", "num_negatives", "sampler", "sampling")
+        if self.sampler in ("hard", "random"):
+            self._refuse(f"sampler {self.sampler} has no pool to draw from", "sampling")
+        if self.labels == "online":
+            self._refuse("labels are online", "offline_epochs")
+        else:
+            self._refuse("labels are offline", "assign", "publish_every")
+
+    def _refuse(self, reason: str, *names: str) -> None:
+        """Raises SettingsError where a setting differs from its default and has no effect."""
+        for field in dataclasses.fields(self):
+            if field.name in names and getattr(self, field.name) != field.default:
+                raise SettingsError(
+                    f"{field.name}: expected no value, because {reason}. Received: "
+                    f"{getattr(self, field.name)}. Remedy: drop it.",
+                    field.name,
+                )
 
 
 class InterCLR(Method):
     """A base method whose images also attract entries of their cluster in a feature bank."""
 
     Config = Config
-    statistics = ("intra", "inter", "changed-labels", "smallest-cluster", "largest-cluster")
 
     def __init__(self, settings: Config, plan: Plan, build_encoder: Callable[[], tf.keras.Model]):
         """Builds the base, the bank and the clusters.
@@ -112,14 +153,23 @@ class InterCLR(Method):
             self._build_clusters()
 
     @property
+    def statistics(self) -> Tuple[str, ...]:
+        """What there is to tell: without clusters the base's loss alone."""
+        if self.clusters is None:
+            return ("intra",)
+        changed = ("changed-labels",) if self.settings.labels == "online" else ()
+        return ("intra", "inter", *changed, "smallest-cluster", "largest-cluster")
+
+    @property
     def chance_level(self) -> Optional[float]:
         """The loss where all are equally similar, as far as the base has such a level."""
         weight, settings = self.settings.intra_weight, self.settings
         base = self.base.chance_level
         if base is None or weight == 1:
             return base
-        odds = math.exp(settings.margin / settings.base_settings.temperature)
-        return weight * base + (1 - weight) * math.log1p(settings.num_negatives * odds)
+        log_odds = settings.margin / settings.base_settings.temperature
+        inter = softmax_level(settings.num_negatives, log_odds)
+        return weight * base + (1 - weight) * inter
 
     @property
     def evaluated_encoder(self) -> tf.keras.Model:
@@ -164,7 +214,7 @@ class InterCLR(Method):
         intra, _, embeddings = self.base.forward(batch)
         weight = self.settings.intra_weight
         if weight == 1:
-            return intra, {"intra": intra, "inter": tf.zeros_like(intra)}, embeddings
+            return intra, {"intra": intra}, embeddings
         inter = tf.add_n(
             [self._inter(batch["index"], a, v) for v, a in enumerate(embeddings.anchors)]
         )
@@ -176,14 +226,13 @@ class InterCLR(Method):
         change = self.base.remember(batch, kept)
         self.base.forwards.assign_add(1)
         if self.clusters is None:
-            zero = tf.constant(0.0)
-            return {"changed-labels": zero, "smallest-cluster": zero, "largest-cluster": zero}
+            return {}
         if change is None:
             indices = ops.cross_replica_concat(batch["index"])
             change = self.bank.update(indices, ops.cross_replica_concat(kept.stored))
         if self.settings.labels == "online":
             return self.clusters.step(change, self.bank.features)
-        return {"changed-labels": tf.constant(0.0), **self.clusters.figures()}
+        return self.clusters.figures()
 
     def after_step(self) -> None:
         """See the base."""
@@ -196,6 +245,9 @@ class InterCLR(Method):
     def _build_clusters(self) -> None:
         """The bank, or the base's own, and clusters that agree with it."""
         settings, plan, dim = self.settings, self.plan, self.base.embedding_dim
+        online = settings.labels == "online"
+        min_cluster = settings.min_cluster if online else 0
+        check_clusters(settings.num_clusters, plan.num_records, min_cluster)
         self.bank = getattr(self.base, "bank", None) or layers.FeatureBank(
             plan.num_records, dim, new_weight=1.0, seed=plan.seed, name="bank"
         )
@@ -203,7 +255,7 @@ class InterCLR(Method):
             *(plan.num_records, settings.num_clusters, dim),
             assign=settings.assign,
             publish_every=settings.publish_every,
-            min_cluster=settings.min_cluster,
+            min_cluster=min_cluster,
             name="clusters",
         )
         self.clusters.recompute(self.bank.features)
@@ -213,7 +265,7 @@ class InterCLR(Method):
         self.clusters.cluster(
             features,
             num_iterations=self.settings.kmeans_iterations,
-            seed=self.plan.seed + epoch,
+            seed=int(ops.fold_key(self.plan.seed, epoch)),
         )
 
     def _inter(self, indices: tf.Tensor, anchors: tf.Tensor, view: int) -> tf.Tensor:

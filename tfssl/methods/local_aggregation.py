@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from tfssl import layers, losses, ops
 from tfssl.methods import npid
+from tfssl.methods._fit import check_clusters
 from tfssl.methods._method import Extract, Logs, Plan
 from tfssl.settings import setting
 
@@ -21,8 +22,8 @@ class Config(npid.Config):
 
     warm_start_epochs: int = setting(
         10,
-        "Epochs of NPID before the aggregation. 0: none, and the bank begins with what the "
-        "untrained network makes of all images.",
+        "Epochs of NPID, with its loss and negatives, before the aggregation. 0: none, and the "
+        "bank begins with what the untrained network makes of all images.",
         low=0,
     )
     num_clusters: int = setting(30000, "k of each clustering.", low=1)
@@ -53,6 +54,7 @@ class LocalAggregation(npid.NPID):
     def __init__(self, settings: Config, plan: Plan, build_encoder: Callable[[], tf.keras.Model]):
         """Builds NPID and the labels; see `NPID`."""
         super().__init__(settings, plan, build_encoder)
+        check_clusters(settings.num_clusters, plan.num_records)
         numbers = tf.range(plan.num_records) % settings.num_clusters
         self.labels = layers.mirrored_state(
             tf.tile(numbers[tf.newaxis], [settings.num_clusterings, 1]), "labels"
@@ -89,7 +91,7 @@ class LocalAggregation(npid.NPID):
                 self.bank.features,
                 num_clusters=settings.num_clusters,
                 num_iterations=settings.kmeans_iterations,
-                seed=self.plan.seed + epoch * settings.num_clusterings + run,
+                seed=int(ops.fold_key(self.plan.seed, epoch, run)),
             )
             for run in range(settings.num_clusterings)
         ]

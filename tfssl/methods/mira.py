@@ -75,6 +75,7 @@ class MIRA(Method):
     """Predicts, from every view, the MIRA assignment of the image's two global views."""
 
     Config = Config
+    max_views = None
     statistics = (
         *(f"{s}-{p}" for p in ("ps", "pt", "target") for s in ("ent", "ment", "mi")),
         *("kl-pt-target", "kl-ps-target", "kl-pt2-target"),

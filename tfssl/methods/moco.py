@@ -5,13 +5,12 @@ CVPR 2020, arXiv 1911.05722; version 2, Chen, Fan, Girshick, He 2020, arXiv 2003
 """
 
 import dataclasses
-import math
 from typing import Callable, List, Tuple
 
 import tensorflow as tf
 
 from tfssl import layers, losses, ops
-from tfssl.methods._instance import Embeddings, InstanceMethod
+from tfssl.methods._instance import Embeddings, InstanceMethod, softmax_level
 from tfssl.methods._method import Batch, Logs, Plan
 from tfssl.settings import Settings, SettingsError, setting
 
@@ -76,7 +75,7 @@ class MoCo(InstanceMethod):
     def chance_level(self) -> float:
         """The loss where positive and negatives are equally similar: ln(1 + K exp(m / tau))."""
         settings = self.settings
-        return math.log1p(settings.queue_size * math.exp(settings.margin / settings.temperature))
+        return softmax_level(settings.queue_size, settings.margin / settings.temperature)
 
     @property
     def evaluated_encoder(self) -> tf.keras.Model:
@@ -121,7 +120,7 @@ class MoCo(InstanceMethod):
         if self.settings.bn_groups == 1:
             queries, keys = self.query(first, training=True), self.key(second, training=True)
         else:
-            # A part of a batch has its share of the groups.
+            # A part of a batch, on a replica, has its share of the groups.
             groups = first.shape[0] * self.settings.bn_groups // self.plan.batch_size
             queries = layers.in_groups(self.query, first, groups)
             shuffle = self.draw_key(_SHUFFLE)
@@ -129,13 +128,15 @@ class MoCo(InstanceMethod):
         return tf.math.l2_normalize(queries, axis=1), tf.math.l2_normalize(keys, axis=1)
 
     def _check_groups(self) -> None:
-        """Raises SettingsError unless replicas and images divide evenly into groups."""
+        """Raises SettingsError unless images divide evenly, and keys can change their group."""
         groups, batch = self.settings.bn_groups, self.plan.batch_size
         replicas = tf.distribute.get_strategy().num_replicas_in_sync
-        if groups > 1 and (batch % groups or groups % replicas):
+        parts = self.plan.micro_batches
+        uneven = batch % groups or groups % (replicas * parts)
+        if groups > 1 and (uneven or groups == parts):
             raise SettingsError(
-                f"bn_groups: expected 1, or a multiple of the {replicas} replicas that divides the "
-                f"batch of {batch}. Received: {groups}.",
+                f"bn_groups: expected 1, or two or more groups in each of {parts} micro-batches, "
+                f"evenly over {replicas} replicas and {batch} images. Received: {groups}.",
                 "bn_groups",
             )
 

@@ -6,6 +6,7 @@ softmax over 16,384 negatives, a hidden layer, temperature 0.1.
 """
 
 import dataclasses
+import math
 from typing import Callable, Optional, Tuple
 
 import tensorflow as tf
@@ -35,12 +36,21 @@ class Config(BankSettings):
     )
 
     def check(self) -> None:
-        """The noise-contrastive loss has no margin."""
-        if self.margin and self.loss == "nce":
+        """The noise-contrastive loss has no margin, and needs a bank of scattered rows."""
+        if self.loss != "nce":
+            return
+        if self.margin:
             raise SettingsError(
-                f"margin: expected 0 with loss nce. Received: {self.margin:g}. Remedy: "
-                "--npid_loss=softmax.",
+                f"margin: expected 0 with loss nce. Received: {self.margin:g}. Remedy: loss "
+                "softmax.",
                 "margin",
+            )
+        if self.bank_start == "embeddings":
+            # Z is what the first batch gives and stays: of nearly parallel rows far too much.
+            raise SettingsError(
+                "bank_start: expected random with loss nce, whose constant the first batch "
+                "decides. Received: embeddings. Remedy: loss softmax.",
+                "bank_start",
             )
 
 
@@ -59,6 +69,7 @@ class NPID(BankMethod):
             build_encoder: makes a fresh backbone, images -> `[batch, dim]` features.
         """
         super().__init__(settings, plan, build_encoder)
+        _check_temperature(settings, plan.num_records)
         # Z of the noise-contrastive estimation: 0 until the first batch has been seen.
         self.partition = tf.Variable(
             0.0,
@@ -67,6 +78,11 @@ class NPID(BankMethod):
             name="partition",
             aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
         )
+
+    @property
+    def chance_level(self) -> float:
+        """See `BankMethod`."""
+        return self.level_at(self.settings.margin)
 
     def forward(self, batch: Batch) -> Tuple[tf.Tensor, Logs, Embeddings]:
         """The embeddings of the batch, and how well they are told apart."""
@@ -126,3 +142,14 @@ class NPID(BankMethod):
         z = tf.where(self.partition > 0, self.partition, tf.cast(mean, self.partition.dtype))
         self.partition.assign(z)
         return z
+
+
+def _check_temperature(settings: Config, num_records: int) -> None:
+    """Raises SettingsError where Z of the noise-contrastive loss could exceed float32."""
+    largest = math.log(tf.float32.max) - math.log(num_records)
+    if settings.loss == "nce" and 1 / settings.temperature > largest:
+        raise SettingsError(
+            f"temperature: expected at least {1 / largest:.2g} with loss nce and {num_records} "
+            f"images. Received: {settings.temperature:g}. Remedy: loss softmax.",
+            "temperature",
+        )

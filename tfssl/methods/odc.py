@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from tfssl import layers, ops
 from tfssl.layers.normalization import at_least_float32
+from tfssl.methods._fit import check_clusters
 from tfssl.methods._instance import Embeddings, InstanceMethod
 from tfssl.methods._method import Batch, Extract, Logs, Plan
 from tfssl.settings import Settings, setting
@@ -54,7 +55,7 @@ class ODC(InstanceMethod):
 
     Config = Config
     statistics = ("accuracy", "changed-labels", "smallest-cluster", "largest-cluster")
-    min_views = 1
+    min_views = max_views = 1
 
     def __init__(self, settings: Config, plan: Plan, build_encoder: Callable[[], tf.keras.Model]):
         """Builds the network, the bank and the clusters.
@@ -65,6 +66,7 @@ class ODC(InstanceMethod):
             build_encoder: makes a fresh backbone, images -> `[batch, dim]` features.
         """
         super().__init__(settings, plan)
+        check_clusters(settings.num_clusters, plan.num_records, settings.min_cluster)
         self.encoder = build_encoder()
         self.hidden = layers.projector(
             self.encoder.feature_dim,
@@ -164,7 +166,7 @@ class ODC(InstanceMethod):
         entropies = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
         if self.settings.reweight:
             sizes = tf.gather(tf.convert_to_tensor(self.clusters.sizes), labels)
-            weights = tf.math.rsqrt(tf.cast(sizes, logits.dtype))
+            weights = tf.math.rsqrt(tf.cast(tf.maximum(sizes, 1), logits.dtype))
             entropies *= weights / tf.reduce_mean(ops.cross_replica_concat(weights))
         hits = tf.argmax(logits, axis=1, output_type=tf.int32) == labels
         logs = {"accuracy": tf.reduce_mean(tf.cast(hits, tf.float32))}

@@ -179,6 +179,7 @@ def _plan(run, train: data.Source) -> methods.Plan:
         steps_per_epoch=steps_per_epoch,
         total_steps=total if run.steps is None else run.steps,
         num_records=train.num_records,
+        micro_batches=run.accumulation,
         seed=run.seed,
     )
 

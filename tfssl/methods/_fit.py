@@ -1,0 +1,72 @@
+"""Whether views and records fit a method's settings; one sentence where they do not."""
+
+from typing import Optional, Sequence
+
+from tfssl.settings import SettingsError
+
+
+def check_views(method: str, sizes: Sequence[int], low: int, high: Optional[int]) -> None:
+    """Raises SettingsError unless a method can use all views.
+
+    Args:
+        method: its name, for the message.
+        sizes: of the views that the family gives.
+        low, high: the fewest and the most views that it looks at. None: all, of any size.
+    """
+    if len(sizes) < low:
+        raise SettingsError(
+            f"method {method}: expected a view family with at least {low} views. Received: "
+            f"{len(sizes)}. Remedy: choose another --views."
+        )
+    if high is None:
+        return
+    if len(sizes) > high:
+        raise SettingsError(
+            f"method {method}: expected a view family with at most {high} views, because it does "
+            f"not look at others. Received: {len(sizes)}. Remedy: --num_views={high}, no "
+            "--local_crops."
+        )
+    if len(set(sizes)) > 1:
+        raise SettingsError(
+            f"method {method}: expected views of one size. Received: "
+            f"{', '.join(map(str, sizes))}. Remedy: choose another --views, no --local_crops."
+        )
+
+
+def check_patches(method: str, needed: bool, patch_size: Optional[int]) -> None:
+    """Raises SettingsError where patches are missing or would have no effect."""
+    if needed and patch_size is None:
+        raise SettingsError(
+            f"method {method}: expected views with the patches of a jigsaw. Received: none. "
+            "Remedy: --jigsaw."
+        )
+    if patch_size is not None and not needed:
+        raise SettingsError(
+            f"method {method}: expected views without patches, which it does not use. Received: "
+            "--jigsaw. Remedy: drop it, or choose a method such as pirl."
+        )
+
+
+def check_clusters(num_clusters: int, num_records: int, min_cluster: int = 0) -> None:
+    """Raises SettingsError where there are too few images for the clusters.
+
+    Args:
+        num_clusters: k.
+        num_records: N.
+        min_cluster: smaller clusters are replaced; 0: none. With more than half the mean size
+            most clusters are small, and replacing them tears all others apart.
+    """
+    if num_clusters > num_records:
+        raise SettingsError(
+            f"num_clusters: expected at most the number of images, {num_records}. Received: "
+            f"{num_clusters}.",
+            "num_clusters",
+        )
+    if 2 * min_cluster * num_clusters > num_records:
+        mean = num_records / num_clusters
+        raise SettingsError(
+            f"min_cluster: expected at most half the mean size of a cluster, {mean:g} with "
+            f"{num_records} images and num_clusters={num_clusters}. Received: {min_cluster}. "
+            f"Remedy: about a sixth, {mean / 6:.0f}; 0 for none; or fewer clusters.",
+            "min_cluster",
+        )
