@@ -1,12 +1,19 @@
 """Linear SVMs on features: property 22 of the InterCLR sheet, section 9, and made-up problems."""
 
+import sys
+import warnings
+
 import numpy as np
 import pytest
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import average_precision_score
 
 from tests.random_inputs import fresh_rng
 from tfssl import evaluation
 from tfssl.evaluation.svm import COSTS, SHOTS
+
+# The package's attribute of this name is the function.
+MODULE = sys.modules["tfssl.evaluation.svm"]
 
 
 def made_up(rng, rows, classes=3, dim=12, noise=1.0):
@@ -85,27 +92,128 @@ def test_low_shot_svm_takes_the_best_cost_of_each_number_of_shots():
     assert both["cost_chosen_on"] == "test"
 
 
+def test_booleans_are_labels():
+    rng = fresh_rng()
+    features, test_features = rng.normal(size=[90, 4]), rng.normal(size=[50, 4])
+    labels, test_labels = features[:, :2] > 0.5, test_features[:, :2] > 0.5
+    found, expected = (
+        evaluation.svm(features, labels.astype(kind), test_features, test_labels, costs=(1.0,))
+        for kind in (bool, int)
+    )
+    assert found == expected and found["map"] > 0.9
+    few = dict(costs=(1.0,), shots=(1,), num_samples=1)
+    evaluation.low_shot_svm(features, labels, test_features, test_labels, **few)
+
+
+def test_machines_that_stop_early_do_not_warn(monkeypatch):
+    """Within the protocols alone."""
+    rng = fresh_rng()
+    arrays = *made_up(rng, 100, classes=1), *made_up(rng, 50, classes=1)
+    hasty = MODULE._machine(100.0).set_params(max_iter=1)
+    monkeypatch.setattr(MODULE, "_machine", lambda cost: hasty)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        evaluation.svm(*arrays, costs=(1.0,))
+        evaluation.low_shot_svm(*arrays, costs=(1.0,), shots=(1,), num_samples=1)
+    with pytest.warns(ConvergenceWarning):
+        hasty.fit(arrays[0], arrays[1][:, 0] == 1)
+
+
+def labels_with(rows, *positives):
+    """`[rows, classes]` integers, so many ones at the top of each column."""
+    return (np.arange(rows)[:, None] < np.array(positives)).astype(int)
+
+
+# Enough of everything for three folds and for two shots.
+ARGUMENTS = {
+    "train_features": np.ones([50, 3]),
+    "train_labels": labels_with(50, 5, 4),
+    "test_features": np.ones([4, 3]),
+    "test_labels": labels_with(4, 1, 2),
+}
+
+
+@pytest.fixture
+def no_work(monkeypatch):
+    """A machine must not be made where arguments are refused."""
+
+    def fail(cost):
+        raise AssertionError("a machine was made")
+
+    monkeypatch.setattr(MODULE, "_machine", fail)
+
+
+@pytest.mark.parametrize("protocol", [evaluation.svm, evaluation.low_shot_svm])
 @pytest.mark.parametrize(
     "change, words",
     [
         ({"costs": ()}, "expected costs > 0"),
         ({"costs": (0.0,)}, "expected costs > 0"),
-        ({"folds": 1}, "expected folds >= 2"),
-        ({"train_labels": np.zeros([6, 2])}, "integers"),
-        ({"train_labels": np.full([6, 2], 2)}, "-1, 0 and 1"),
+        ({"train_labels": np.zeros([50, 2])}, "integers or booleans"),
+        ({"train_labels": np.full([50, 2], 2)}, "-1, 0 and 1"),
         ({"test_labels": np.zeros([4, 3], int)}, "same width and classes"),
-        ({"train_labels": np.zeros([6, 2], int)}, "at least 3 positive training rows"),
+        ({"test_labels": labels_with(4, 1, 0)}, "1 positive test rows of every .* 0 of class 1"),
+        ({"test_labels": -labels_with(4, 1, 0)}, "1 positive test rows of every .* 0 of class 0"),
     ],
 )
-def test_wrong_arguments(change, words):
-    arguments = {
-        "train_features": np.ones([6, 3]),
-        "train_labels": np.ones([6, 2], int),
-        "test_features": np.ones([4, 3]),
-        "test_labels": np.ones([4, 2], int),
-    }
-    with pytest.raises(ValueError, match=f"{words}.*Received: "):
-        evaluation.svm(**{**arguments, **change})
+def test_wrong_arguments(no_work, protocol, change, words):
+    with pytest.raises(ValueError, match=words) as error:
+        protocol(**{**ARGUMENTS, **change})
+    assert "Received: " in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        ({"folds": 1}, "an integer folds >= 2. Received: folds=1"),
+        ({"folds": 2.5}, "an integer folds >= 2. Received: folds=2.5"),
+        (
+            {"train_labels": labels_with(50, 5, 2)},
+            "at least 3 positive training rows.* Received: 2 of class 1. Remedy: ",
+        ),
+        (
+            {"train_labels": labels_with(50, 5, 50)},
+            "at least 3 negative training rows.* Received: 0 of class 1. Remedy: ",
+        ),
+        (
+            {"train_labels": labels_with(50, 48, 5)},
+            "at least 3 negative training rows.* Received: 2 of class 0. Remedy: ",
+        ),
+    ],
+)
+def test_svm_refuses_before_any_work(no_work, change, words):
+    with pytest.raises(ValueError, match=words):
+        evaluation.svm(**{**ARGUMENTS, **change})
+
+
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        ({"num_samples": 0}, "an integer num_samples >= 1. Received: num_samples=0"),
+        ({"shots": ()}, r"at least one number of shots. Received: shots=\(\)"),
+        ({"shots": (1, 0)}, "an integer shots >= 1. Received: shots=0"),
+        ({"shots": (1, 1.5)}, "an integer shots >= 1. Received: shots=1.5"),
+        (
+            {"shots": (1, 2, 5)},
+            "at least 95 negative rows of class 0 for 5 shots. Received: 45. Remedy: ",
+        ),
+        (
+            {"shots": (1, 2, 6), "train_labels": labels_with(200, 6, 5)},
+            "at least 6 positive rows of class 1 for 6 shots. Received: 5. Remedy: ",
+        ),
+    ],
+)
+def test_low_shot_svm_refuses_before_any_work(no_work, change, words):
+    rows = len(change.get("train_labels", ARGUMENTS["train_labels"]))
+    arguments = {**ARGUMENTS, "train_features": np.ones([rows, 3]), "shots": (1, 2), **change}
+    with pytest.raises(ValueError, match=words):
+        evaluation.low_shot_svm(**arguments)
+
+
+def test_the_arguments_without_a_change_are_taken():
+    few = dict(costs=(1.0,))
+    assert evaluation.svm(**ARGUMENTS, **few)["num_classes"] == 2
+    assert evaluation.low_shot_svm(**ARGUMENTS, **few, shots=(1, 2))["num_samples"] == 5
 
 
 def test_eleven_points():

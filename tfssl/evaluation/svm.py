@@ -4,7 +4,10 @@ Goyal, Mahajan, Gupta, Misra 2019, "Scaling and Benchmarking Self-Supervised Vis
 Learning", arXiv 1905.01235, on VOC 2007; LIBLINEAR by way of scikit-learn.
 """
 
-from typing import Any, Sequence
+import contextlib
+import numbers
+import warnings
+from typing import Any, Iterator, Sequence
 
 import numpy as np
 
@@ -34,8 +37,8 @@ def svm(
 
     Args:
         train_features: `[n, dim]` finite numbers; rows are divided by their length here.
-        train_labels: `[n, classes]` integers: 1 shows the class, 0 does not, -1 shows it only as a
-            difficult object. Difficult rows count as negatives in training.
+        train_labels: `[n, classes]` integers or booleans: 1 shows the class, 0 does not, -1 shows
+            it only as a difficult object. Difficult rows count as negatives in training.
         test_features: `[m, dim]` finite numbers.
         test_labels: `[m, classes]`, as above. Difficult rows are left out of the class's ranking.
         costs: each > 0, weights of the loss against the penalty.
@@ -47,32 +50,19 @@ def svm(
         chosen costs, and every setting.
 
     Raises:
-        ValueError: arrays that do not fit, a class with fewer positives than folds, or a setting
-            out of range.
+        ValueError: before any training: arrays that do not fit, a class with fewer positive or
+            negative training rows than folds or without a positive test row, or a setting out of
+            range.
     """
-    # Not at the top: scikit-learn takes seconds to import, which every tool would wait for.
-    from sklearn.model_selection import cross_val_score
-
+    _check_whole("folds", folds, 2)
     problem = _Problem(train_features, train_labels, test_features, test_labels, costs)
-    if folds < 2:
-        raise ValueError(f"expected folds >= 2. Received: folds={folds}.")
+    problem.check_folds(folds)
     chosen, precisions = [], []
-    for number in range(problem.num_classes):
-        targets = problem.targets(number)
-        if targets.sum() < folds:
-            raise ValueError(
-                f"expected at least {folds} positive training rows of every class, one a fold. "
-                f"Received: {targets.sum()} of class {number}."
-            )
-        means = [
-            cross_val_score(
-                _machine(cost), problem.train, targets, cv=folds, scoring="average_precision"
-            ).mean()
-            for cost in costs
-        ]
-        chosen.append(float(costs[int(np.argmax(means))]))
-        machine = _machine(chosen[-1]).fit(problem.train, targets)
-        precisions.append(problem.precision(machine, number, eleven_point))
+    with _without_convergence_warnings():
+        for number in range(problem.num_classes):
+            chosen.append(problem.best_cost(number, costs, folds))
+            machine = _machine(chosen[-1]).fit(problem.train, problem.targets(number))
+            precisions.append(problem.precision(machine, number, eleven_point))
     return {
         "protocol": "svm",
         "map": float(np.mean(precisions)),
@@ -114,38 +104,25 @@ def low_shot_svm(
         mean over `shots` and one each, and every setting.
 
     Raises:
-        ValueError: as in `svm`, or a class with fewer rows than are drawn.
+        ValueError: before any training: as in `svm`, with the rows that are drawn of a class in
+            place of the folds.
     """
-    problem = _Problem(train_features, train_labels, test_features, test_labels, costs)
-    if num_samples < 1 or min(shots, default=0) < 1:
-        raise ValueError(
-            "expected num_samples >= 1 and shots >= 1. Received: "
-            f"{num_samples=}, shots={tuple(shots)}."
-        )
-    maps, best = [], []
+    _check_whole("num_samples", num_samples, 1)
+    if not len(shots):
+        raise ValueError("expected at least one number of shots. Received: shots=().")
     for shot in shots:
-        by_cost = np.zeros([num_samples, len(costs)])
-        for sample in range(num_samples):
-            rows = [
-                low_shot_rows(
-                    problem.train_labels[:, number], shot, seed=(seed, shot, sample, number)
-                )
-                for number in range(problem.num_classes)
-            ]
-            for place, cost in enumerate(costs):
-                by_cost[sample, place] = np.mean(
-                    [
-                        problem.precision(
-                            _machine(cost).fit(problem.train[r], problem.targets(c)[r]),
-                            c,
-                            eleven_point,
-                        )
-                        for c, r in enumerate(rows)
-                    ]
-                )
-        means = by_cost.mean(axis=0)
-        maps.append(float(means.max()))
-        best.append(float(costs[int(means.argmax())]))
+        _check_whole("shots", shot, 1)
+    problem = _Problem(train_features, train_labels, test_features, test_labels, costs)
+    for number in range(problem.num_classes):
+        _low_shot_pools(problem.train_labels[:, number], max(shots), f" of class {number}")
+    maps, best = [], []
+    with _without_convergence_warnings():
+        for shot in shots:
+            samples = [(seed, shot, sample) for sample in range(num_samples)]
+            by_cost = [problem.low_shot_maps(costs, shot, s, eleven_point) for s in samples]
+            means = np.mean(by_cost, axis=0)
+            maps.append(float(means.max()))
+            best.append(float(costs[int(means.argmax())]))
     return {
         "protocol": "low_shot_svm",
         "map": float(np.mean(maps)),
@@ -164,7 +141,7 @@ def low_shot_rows(labels: np.ndarray, shots: int, *, seed: Any) -> np.ndarray:
     """Row numbers of a low-shot set: `shots` positives and 19 times as many negatives.
 
     Args:
-        labels: `[n]` integers of one class: 1, 0, or -1 for rows that are not drawn.
+        labels: `[n]` integers or booleans of one class: 1, 0, or -1 for rows that are not drawn.
         shots: >= 1.
         seed: an integer or a sequence of integers.
 
@@ -175,15 +152,22 @@ def low_shot_rows(labels: np.ndarray, shots: int, *, seed: Any) -> np.ndarray:
         ValueError: there are not as many rows.
     """
     random = np.random.default_rng(seed)
-    drawn = []
-    for value, wanted, name in ((1, shots, "positive"), (0, _NEGATIVES * shots, "negative")):
+    pools = _low_shot_pools(np.asarray(labels), shots)
+    return np.concatenate([random.choice(rows, wanted, replace=False) for rows, wanted in pools])
+
+
+def _low_shot_pools(labels: np.ndarray, shots: int, of_class: str = "") -> list[tuple]:
+    """Row numbers to draw from, and how many, of positives and of negatives; raises ValueError."""
+    pools = []
+    for value, wanted, kind in ((1, shots, "positive"), (0, _NEGATIVES * shots, "negative")):
         rows = np.flatnonzero(labels == value)
         if len(rows) < wanted:
             raise ValueError(
-                f"expected at least {wanted} {name} rows for {shots} shots. Received: {len(rows)}."
+                f"expected at least {wanted} {kind} rows{of_class} for {shots} shots. "
+                f"Received: {len(rows)}. Remedy: fewer shots, or more rows."
             )
-        drawn.append(random.choice(rows, wanted, replace=False))
-    return np.concatenate(drawn)
+        pools.append((rows, wanted))
+    return pools
 
 
 class _Problem:
@@ -204,10 +188,41 @@ class _Problem:
                 f"widths {widths}, classes {classes}."
             )
         self.num_classes = classes[0]
+        _check_counts(self.test_labels == 1, 1, "positive test rows", "leave the class out")
+
+    def check_folds(self, folds: int) -> None:
+        """Raises ValueError unless every fold can have a positive and a negative of each class."""
+        shown = self.train_labels == 1
+        for kind, rows in (("positive", shown), ("negative", ~shown)):
+            rows_of = f"{kind} training rows, one a fold,"
+            _check_counts(rows, folds, rows_of, "fewer folds, or leave the class out")
 
     def targets(self, number: int) -> np.ndarray:
         """`[n]` bool, the training rows that show a class."""
         return self.train_labels[:, number] == 1
+
+    def best_cost(self, number: int, costs: Sequence[float], folds: int) -> float:
+        """The cost of a class with the best mean average precision over the folds."""
+        # Not at the top: scikit-learn takes seconds to import, which every tool would wait for.
+        from sklearn.model_selection import cross_val_score
+
+        problem = self.train, self.targets(number)
+        options = {"cv": int(folds), "scoring": "average_precision"}
+        means = [cross_val_score(_machine(cost), *problem, **options).mean() for cost in costs]
+        return float(costs[int(np.argmax(means))])
+
+    def low_shot_maps(
+        self, costs: Sequence[float], shots: int, seed: tuple, eleven_point: bool
+    ) -> np.ndarray:
+        """`[costs]` mean average precisions of one low-shot sample of each class."""
+        precisions = np.zeros([self.num_classes, len(costs)])
+        for number in range(self.num_classes):
+            rows = low_shot_rows(self.train_labels[:, number], shots, seed=(*seed, number))
+            problem = self.train[rows], self.targets(number)[rows]
+            for place, cost in enumerate(costs):
+                machine = _machine(cost).fit(*problem)
+                precisions[number, place] = self.precision(machine, number, eleven_point)
+        return precisions.mean(axis=0)
 
     def precision(self, machine: Any, number: int, eleven_point: bool) -> float:
         """Average precision of a machine on a class's test rows."""
@@ -233,15 +248,47 @@ def _unit(rows: np.ndarray) -> np.ndarray:
 
 def _check_labels(name: str, labels: Any, rows: int) -> np.ndarray:
     labels = np.asarray(labels)
+    if labels.dtype == bool:
+        labels = labels.astype(int)
     whole = np.issubdtype(labels.dtype, np.integer)
     if not whole or labels.ndim != 2 or len(labels) != rows or 0 in labels.shape:
         raise ValueError(
-            f"expected {name} of shape ({rows}, classes), integers. Received: "
+            f"expected {name} of shape ({rows}, classes), integers or booleans. Received: "
             f"shape={labels.shape}, dtype={labels.dtype}."
         )
     if not np.isin(labels, (-1, 0, 1)).all():
         raise ValueError(f"expected {name} of -1, 0 and 1. Received: {np.unique(labels)[:9]}.")
     return labels
+
+
+def _check_whole(name: str, value: Any, low: int) -> None:
+    """Raises ValueError unless a setting is an integer >= `low`."""
+    if not isinstance(value, numbers.Integral) or value < low:
+        raise ValueError(f"expected an integer {name} >= {low}. Received: {name}={value!r}.")
+
+
+def _check_counts(mask: np.ndarray, wanted: int, rows: str, remedy: str) -> None:
+    """Raises ValueError where a class has too few rows in `[rows, classes]` booleans."""
+    counts = mask.sum(axis=0)
+    few = np.flatnonzero(counts < wanted)
+    if len(few):
+        raise ValueError(
+            f"expected at least {wanted} {rows} of every class. Received: {counts[few[0]]} of "
+            f"class {few[0]}. Remedy: {remedy}."
+        )
+
+
+@contextlib.contextmanager
+def _without_convergence_warnings() -> Iterator[None]:
+    """Silences what the protocol brings about in hundreds of fits.
+
+    Its large costs need more than the 2,000 iterations that it allows.
+    """
+    from sklearn.exceptions import ConvergenceWarning
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        yield
 
 
 def _machine(cost: float) -> Any:
