@@ -72,3 +72,13 @@ def test_wrong_arguments():
         layers.Queue(0, 2)
     with pytest.raises(ValueError, match="at most 3 rows.*Received: "):
         layers.Queue(3, 2).enqueue(tf.ones([4, 2]))
+
+
+@pytest.mark.parametrize("shape", [[2, 5], [2, 2], [2], [2, 3, 1]])
+@pytest.mark.parametrize("kind", ["eager", "graph"])
+def test_rows_of_another_width_are_refused(kind, shape):
+    queue = layers.Queue(4, 3, filled=False)
+    enqueue = queue.enqueue if kind == "eager" else tf.function(queue.enqueue, autograph=False)
+    with pytest.raises(ValueError, match=r"embeddings \[batch, 3\].*Received: "):
+        enqueue(tf.ones(shape))
+    assert int(queue.pointer) == 0 and not queue.rows.numpy().any()

@@ -28,7 +28,7 @@ class Queue(tf.keras.layers.Layer):
         pointer: int64 scalar, rows written so far; the next one goes to pointer modulo size.
 
     Raises:
-        ValueError: an argument is below 1, or a batch is larger than the queue.
+        ValueError: an argument is below 1, or a batch is larger or of another width than the queue.
 
     Notes:
         Under a strategy every replica has a copy and must be given the same global batch.
@@ -73,12 +73,14 @@ class Queue(tf.keras.layers.Layer):
             embeddings: `[batch, dim]` floating, batch <= size; the global batch. Normalised here,
                 without gradient.
         """
-        batch = embeddings.shape[0]
-        if batch is None or batch > self.size:
+        shape, dim = embeddings.shape, self.ring.shape[1]
+        # Eager, a scatter of wider rows would write on into the rows after them.
+        if shape.rank != 2 or shape[1] != dim or shape[0] is None or shape[0] > self.size:
             raise ValueError(
-                f"expected embeddings of at most {self.size} rows, a number known statically. "
-                f"Received: embeddings.shape={embeddings.shape}."
+                f"expected embeddings [batch, {dim}] of at most {self.size} rows, numbers known "
+                f"statically. Received: embeddings.shape={shape}."
             )
+        batch = shape[0]
         rows = tf.math.l2_normalize(ops.at_least_float32(tf.stop_gradient(embeddings)), axis=1)
         places = (self.pointer + tf.range(batch, dtype=tf.int64)) % self.size
         self.ring.scatter_update(tf.IndexedSlices(tf.cast(rows, self.ring.dtype), places))
