@@ -2,14 +2,14 @@
 
 import statistics
 import time
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Sequence, Tuple
 
 import tfssl  # noqa: F401  (first, it selects Keras 2)
 
 # isort: split
 import tensorflow as tf
 
-from tfssl import config, methods, training, views
+from tfssl import config, layers, methods, training, views
 
 _REPEATS = 7
 
@@ -48,7 +48,7 @@ def rows(flagfile: str) -> List[Dict[str, Any]]:
     advance = method.make_train_function()
     whole, passes = _medians(
         lambda: advance(iter([batch])),
-        _backbone_passes(method.fresh_encoder(build_encoder), images),
+        _backbone_passes(method.fresh_encoder(build_encoder), *branches(method, images)),
     )
     note = f"{run.method}, batch {run.batch_size}, views {sizes}"
     outside = 1 - passes / whole
@@ -64,16 +64,34 @@ def rows(flagfile: str) -> List[Dict[str, Any]]:
     ]
 
 
-def _backbone_passes(encoder: tf.keras.Model, images):
-    """Forward and backward of all views, and the teacher's forward of the two global ones."""
+def branches(
+    method: methods.Method, images: Sequence[tf.Tensor]
+) -> Tuple[Sequence[tf.Tensor], Sequence[tf.Tensor]]:
+    """The views that have a gradient in a step of a method, and those that its teacher sees.
+
+    Args:
+        method: any; InterCLR sees what its base sees.
+        images: all views of a batch, patches last.
+    """
+    method = getattr(method, "base", method)
+    if not any(isinstance(part, layers.Teacher) for part in method.submodules):
+        return images, []
+    # MoCo's key encoder has a view of its own, and there is no swap.
+    return (images[:1], images[1:2]) if hasattr(method, "key") else (images, images[:2])
+
+
+def _backbone_passes(encoder: tf.keras.Model, learned, taught):
+    """Forward and backward of some views, and forward alone of those that a teacher sees."""
+
+    def outputs(batches):
+        return [tf.reduce_sum(encoder(images, training=True)) for images in batches]
 
     @tf.function(autograph=False)
     def passes():
         with tf.GradientTape() as tape:
-            total = tf.add_n([tf.reduce_sum(encoder(view, training=True)) for view in images])
+            total = tf.add_n(outputs(learned))
         gradients = tape.gradient(total, encoder.trainable_variables)
-        teacher = tf.add_n([tf.reduce_sum(encoder(view, training=True)) for view in images[:2]])
-        return tf.add_n([tf.reduce_sum(g) for g in gradients]) + teacher
+        return tf.add_n([*(tf.reduce_sum(g) for g in gradients), *outputs(taught)])
 
     return passes
 
