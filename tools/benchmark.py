@@ -26,7 +26,7 @@ _RATIOS = {
     "views": "speed over that of Pillow",
     "steps": "time over that of the whole step",
     "banks": "time over that of the step with own negatives",
-    "sampling": "time over that of option D",
+    "sampling": "time over that of --interclr_sampling=subset",
     "clusters": "time over that of the running sums",
     "kmeans": "time over that of the library's",
 }

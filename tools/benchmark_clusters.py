@@ -34,7 +34,7 @@ def sampling_rows(
     batch: int = 32,
     repeats: int = 5,
 ) -> List[Row]:
-    """Times semi-hard negatives: option D of a random subset, and the exact pool.
+    """Times semi-hard negatives by both ways of --interclr_sampling, subset and exact.
 
     Args:
         records, dim: size of the bank, float32.
@@ -44,7 +44,7 @@ def sampling_rows(
         repeats: timed rounds.
 
     Returns:
-        Rows as `benchmark_kernels.measure` makes them; ratios are to option D.
+        Rows as `benchmark_kernels.measure` makes them; ratios are to the subset.
     """
     bank = _unit_rows(records, dim, 1)
     labels = _labels(records, clusters)
@@ -65,9 +65,9 @@ def sampling_rows(
     product = tf.function(lambda rows: tf.matmul(anchors, rows, transpose_b=True))
     problem = f"{records}x{dim}, K={negatives}, {batch} anchors"
     candidates = [
-        ("semi-hard, option D", subset, f"subset_negatives, {problem}"),
+        ("semi-hard, subset", subset, f"subset_negatives, {problem}"),
         ("semi-hard, exact", exact, "pool_negatives, the same problem"),
-        ("its similarities, option D", lambda: product(part), "one matrix product"),
+        ("its similarities, subset", lambda: product(part), "one matrix product"),
         ("its similarities, exact", lambda: product(bank), "one matrix product"),
     ]
     return benchmark_kernels.measure(candidates, repeats)

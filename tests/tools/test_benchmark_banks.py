@@ -38,7 +38,8 @@ def check(rows, *names):
 def test_rows_of_banks(banks):
     rows = banks.rows(**BANK, repeats=2)
     check(rows, "NCE step, own negatives", "NCE step, gather then multiply", "update of 3 rows")
-    assert "GB beyond the bank" in rows[0]["note"] and "the time to read" in rows[0]["note"]
+    assert "the time to read" in rows[0]["note"]
+    assert ("GB beyond the bank" in rows[0]["note"]) == banks.can_weigh()
 
 
 def test_steps_of_own_negatives_and_of_a_gather_agree(banks):
@@ -54,7 +55,7 @@ def test_steps_of_own_negatives_and_of_a_gather_agree(banks):
 
 def test_a_peak_is_seen(banks):
     """Also that of memory which is given back before the end, and each anew."""
-    if not banks._STATUS.exists():
+    if not banks.can_weigh():
         pytest.skip("the system does not tell what a process weighs")
 
     def take(megabytes):
@@ -64,9 +65,22 @@ def test_a_peak_is_seen(banks):
     assert banks._peak(take(1)) < 0.05
 
 
+@pytest.mark.parametrize("missing", ["_STATUS", "_RESET"])
+def test_without_a_peak_the_note_alone_is_lost(banks, monkeypatch, missing):
+    monkeypatch.setattr(banks, missing, pathlib.Path("/proc/nowhere"))
+    assert not banks.can_weigh() and banks._peaks(*BANK.values()) == {}
+    assert banks._with_peak("as it was", {}, "any") == "as it was"
+
+
+def test_a_weighing_that_fails_loses_the_note_alone(banks, monkeypatch):
+    monkeypatch.setattr(banks, "can_weigh", lambda: True)
+    monkeypatch.setattr(banks, "__file__", str(TOOLS / "no_such_file.py"))
+    assert banks._peaks(*BANK.values()) == {}
+
+
 def test_rows_of_sampling(clusters):
     rows = clusters.sampling_rows(records=500, dim=4, clusters=9, negatives=20, batch=3, repeats=2)
-    check(rows, "semi-hard, option D", "semi-hard, exact")
+    check(rows, "semi-hard, subset", "semi-hard, exact")
 
 
 def test_rows_of_clusters(clusters):
