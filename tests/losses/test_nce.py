@@ -8,13 +8,13 @@ from tests.random_inputs import fresh_rng
 from tfssl import losses
 
 
-def by_hand(scores, temperature, num_data, z):
+def by_hand(scores, temperature, num_data, z, counts=1):
     """The CMC sheet, section 2.3, as coded by the authors."""
     m = scores.shape[1] - 1
     p = np.exp(scores / temperature) / z
     positive = np.log(p[:, 0] / (p[:, 0] + m / num_data + 1e-7))
     negative = np.log((m / num_data) / (p[:, 1:] + m / num_data + 1e-7))
-    return -(positive.sum() + negative.sum()) / len(scores)
+    return -(positive.sum() + (counts * negative).sum()) / len(scores)
 
 
 @pytest.fixture
@@ -28,6 +28,35 @@ def test_agrees_with_numpy(scores, num_data):
     assert float(z) == pytest.approx(num_data * np.exp(scores / 0.07).mean(), rel=1e-10)
     loss = losses.nce(scores, temperature=0.07, num_data=num_data, z=z)
     assert float(loss) == pytest.approx(by_hand(scores, 0.07, num_data, float(z)), rel=1e-9)
+
+
+def test_small_terms_of_many_draws_add_up_in_float32():
+    """ImageNet's sizes, where 1e-7 in each denominator makes 0.128 of the loss."""
+    num_data, draws = 1_281_167, 16_384
+    scores = fresh_rng().normal(0, 0.1, [2, 1 + draws]).astype(np.float32)
+    z = float(losses.nce_partition(scores.astype(float), temperature=0.07, num_data=num_data))
+    loss = losses.nce(scores, temperature=0.07, num_data=num_data, z=z)
+    assert loss.dtype == tf.float32
+    assert float(loss) == pytest.approx(by_hand(scores.astype(float), 0.07, num_data, z), rel=2e-5)
+
+
+@pytest.mark.parametrize("kind", [bool, int, float])
+def test_draws_count_as_often_as_said(scores, kind):
+    """The noise's density stays that of m draws."""
+    counts = fresh_rng().integers(0, 4, [4, 8]).astype(kind)
+    counts[0, :2] = 0, 1
+    loss = losses.nce(scores, temperature=0.2, num_data=50, z=30.0, counts=counts)
+    assert float(loss) == pytest.approx(by_hand(scores, 0.2, 50, 30.0, counts), rel=1e-9)
+
+
+def test_a_draw_that_does_not_count_has_no_gradient(scores):
+    tensor, counts = tf.constant(scores), np.ones([4, 8], bool)
+    counts[1, 3] = False
+    with tf.GradientTape() as tape:
+        tape.watch(tensor)
+        loss = losses.nce(tensor, temperature=0.2, num_data=50, z=30.0, counts=counts)
+    gradient = tape.gradient(loss, tensor).numpy()
+    np.testing.assert_array_equal(gradient[:, 1:] != 0, counts)
 
 
 def test_gradient_tends_to_the_softmax(scores):

@@ -59,10 +59,11 @@ def nce(
         raise ValueError(f"expected num_data >= 1. Received: {num_data=}.")
     dtype = log_e.dtype
     log_p = log_e - tf.math.log(scalar_argument(z, "z", dtype, above=0.0))
-    log_noise = tf.constant(math.log(num_draws / num_data), dtype)
     log_floor = tf.constant(math.log(num_draws / num_data + _EPSILON), dtype)
+    # log_floor less the noise's logarithm: too small for a difference of the two in float32.
+    least = tf.constant(math.log1p(_EPSILON * num_data / num_draws), dtype)
     positive = tf.math.softplus(log_floor - log_p[:, 0])
-    negative = log_floor - log_noise + tf.math.softplus(log_p[:, 1:] - log_floor)
+    negative = least + tf.math.softplus(log_p[:, 1:] - log_floor)
     if counts is not None:
         negative *= tf.stop_gradient(tf.cast(counts, dtype))
     return tf.reduce_mean(positive + tf.reduce_sum(negative, axis=1))
