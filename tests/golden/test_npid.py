@@ -59,9 +59,10 @@ def test_two_steps(loss, kind):
         np.testing.assert_allclose(method.bank.features, bank, atol=1e-4)
 
 
-def test_shared_negatives_leave_the_own_entry_out():
+@pytest.mark.parametrize("loss", ["softmax", "nce"])
+def test_shared_negatives_leave_the_own_entry_out(loss):
     """One draw for the batch; an image that is among it does not count for itself."""
-    method = harness.build(NAME, loss="softmax", negatives="shared", num_negatives=200)
+    method = harness.build(NAME, loss=loss, negatives="shared", num_negatives=200)
     batch = harness.make_batch(NAME)
     indices = batch["index"].numpy()
     rows, bank = embeddings(method, batch), method.bank.features.numpy().astype(float)
@@ -69,8 +70,15 @@ def test_shared_negatives_leave_the_own_entry_out():
     counts = others != indices[:, None]
     assert not counts.all()
     positive = np.exp(np.sum(rows * bank[indices], axis=1) / 0.07)
-    negative = (np.exp(rows @ bank[others].T / 0.07) * counts).sum(axis=1)
-    expected = -np.log(positive / (positive + negative)).mean()
+    negative = np.exp(rows @ bank[others].T / 0.07)
+    if loss == "softmax":
+        expected = -np.log(positive / (positive + (negative * counts).sum(axis=1))).mean()
+    else:
+        # Z is the mean of everything that was scored.
+        z = 64 * np.concatenate([positive[:, None], negative], axis=1).mean()
+        noise = 200 / 64
+        expected = -np.log(positive / (positive + z * noise)).mean()
+        expected -= (counts * np.log(z * noise / (negative + z * noise))).sum(axis=1).mean()
     assert harness.step(method, batch)["loss"] == pytest.approx(expected, rel=1e-4)
 
 

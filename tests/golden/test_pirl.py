@@ -121,8 +121,9 @@ def test_both_branches_have_the_same_negatives(monkeypatch):
     assert float(logs["image"]) == float(logs["jigsaw"])
 
 
-def test_shared_negatives_leave_the_own_entry_out():
-    method = harness.build(NAME, negatives="shared", num_negatives=200)
+@pytest.mark.parametrize("loss", ["softmax", "nce"])
+def test_shared_negatives_leave_the_own_entry_out(loss):
+    method = harness.build(NAME, loss=loss, negatives="shared", num_negatives=200)
     batch = harness.make_batch(NAME)
     indices = batch["index"].numpy()
     image, jigsaw = embeddings(method, batch)
@@ -132,7 +133,7 @@ def test_shared_negatives_leave_the_own_entry_out():
     assert min(map(len, others)) < 200
     logs = harness.step(method, batch)
     for name, rows in (("image", image), ("jigsaw", jigsaw)):
-        expected = contrast(rows, bank[indices], others, "nce")
+        expected = contrast(rows, bank[indices], others, loss)
         assert logs[name] == pytest.approx(expected, rel=1e-4)
 
 
