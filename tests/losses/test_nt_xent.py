@@ -1,4 +1,4 @@
-"""nt_xent against the paper's double loop, its limits and its gradient under replicas."""
+"""nt_xent against the paper's double loop, its limits and its gradient."""
 
 import numpy as np
 import pytest
