@@ -46,7 +46,7 @@ def main(_) -> int:
     try:
         wanted = config.settings_from_flags(sweeps.SweepConfig, flags.FLAGS)
         arguments, read = config.expand(sys.argv[1:]), config.reader(flags.FLAGS)
-        grid = sweeps.make_grid(arguments, wanted.seed_numbers(), read)
+        grid = sweeps.make_grid(arguments, wanted.seed_numbers(), read, config.expand)
         directory = sweeps.SweepDirectory(_SWEEP_DIR.value)
         directory.check(grid.cells, config.complete_flagfile)
         judged = config.settings_if_given(EvaluationConfig, flags.FLAGS)

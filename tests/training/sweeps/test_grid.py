@@ -8,15 +8,21 @@ from absl import flags
 from tests.random_inputs import fresh_rng
 from tests.training.test_loop import TINY
 from tfssl import config
+from tfssl.evaluation import EvaluationConfig
 from tfssl.settings import SettingsError
+from tfssl.training.sweeps import SweepConfig
 from tfssl.training.sweeps.grid import make_grid, read_axes
 
+# As the tool defines them: those of a run, and those of the sweep.
 FLAGS = flags.FlagValues()
 config.define(FLAGS)
+for owner in (SweepConfig, EvaluationConfig):
+    config.define_settings(owner, FLAGS)
+flags.DEFINE_multi_string("grid", [], "Axes.", flag_values=FLAGS)
 
 
 def grid_of(*arguments, seeds=None):
-    return make_grid([*TINY, *arguments], seeds, config.reader(FLAGS))
+    return make_grid([*TINY, *arguments], seeds, config.reader(FLAGS), config.expand)
 
 
 def settings_of(cell):
@@ -140,3 +146,31 @@ def test_mistakes_are_one_sentence_that_names_the_cell(given, words):
         grid_of(*given)
     for word in words:
         assert word in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "grid, flag",
+    [
+        ("lr=0.1,0.2;protocol=linear", "--protocol"),
+        ("protocol=knn,linear", "--protocol"),
+        ("lr=0.1,0.2+protocol=linear", "--protocol"),
+        ('seeds="0,1";lr=0.1,0.2', "--seeds"),
+        ('grid="lr=0.1,0.2"', "--grid"),
+        ("plot=false;lr=0.1,0.2", "--plot"),
+    ],
+)
+def test_flags_of_the_sweep_are_refused_in_a_value(grid, flag):
+    with pytest.raises(SettingsError, match=f"{flag} in .*belongs to the sweep.*{flag} outside"):
+        grid_of(f"--grid={grid}")
+
+
+@pytest.mark.parametrize("line", ["--grid=lr=1,2", "--seeds=0,1", "--noplot"])
+def test_flags_of_the_sweep_are_refused_in_a_config(tmp_path, line):
+    (tmp_path / "base.cfg").write_text(f"{line}\n")
+    (tmp_path / "a.cfg").write_text(f"# Flags of a run.\n--flagfile={tmp_path}/base.cfg\n--lr=1\n")
+    flag = line.partition("=")[0]
+    with pytest.raises(SettingsError, match=f"{flag} in flagfile=.*a, which belongs to the sweep"):
+        grid_of(f"--grid=flagfile={tmp_path}/a.cfg")
+    # Nothing of a run is mistaken for one of the sweep.
+    (tmp_path / "base.cfg").write_text("--nodeterministic\n--test_split=\n-mira_beta=0.5\n")
+    assert len(grid_of(f"--grid=flagfile={tmp_path}/a.cfg").cells) == 1

@@ -16,14 +16,16 @@ import functools
 import hashlib
 import itertools
 import re
-from typing import Callable, Dict, List, Optional, Sequence, Tuple, Union
+from typing import Callable, Dict, List, Optional, Sequence, Set, Tuple, Union
 
 from tfssl import methods, views
-from tfssl.settings import SettingsError
+from tfssl.settings import SettingsError, plain_fields
 from tfssl.training.settings import ExperimentConfig
 
 # Settings behind a cell's arguments, and the flagfile that repeats them; raises SettingsError.
 Read = Callable[[List[str]], Tuple[ExperimentConfig, str]]
+# Arguments with every flagfile replaced by its lines.
+Expand = Callable[[Sequence[str]], Sequence[str]]
 
 # Longer names of directories are cut: file systems allow 255 bytes.
 _LONGEST_NAME = 150
@@ -75,13 +77,19 @@ class Grid:
         return tuple(dict.fromkeys(cell.point for cell in self.cells))
 
 
-def make_grid(arguments: Sequence[str], seeds: Optional[Sequence[int]], read: Read) -> Grid:
+def make_grid(
+    arguments: Sequence[str],
+    seeds: Optional[Sequence[int]],
+    read: Read,
+    expand: Expand = list,
+) -> Grid:
     """The cells behind the arguments of a sweep.
 
     Args:
         arguments: the sweep's command line without flagfiles, in order; see the module.
         seeds: of every point; None for the one `--seed` of each cell.
         read: reads a cell's arguments.
+        expand: opens the flagfiles in a value.
 
     Raises:
         SettingsError: the grid cannot be read, a cell cannot be run, or two cells are equal. The
@@ -94,20 +102,16 @@ def make_grid(arguments: Sequence[str], seeds: Optional[Sequence[int]], read: Re
     if twice:
         raise SettingsError(f"--grid: expected each flag once. Received: {twice[0]} twice.")
     choices = [p.choices if isinstance(p, Axis) else (Choice("", (p,)),) for p in command]
-    cells: Dict[str, Cell] = {}
+    cells = []
     for seed in seeds or (None,):
         for chosen in itertools.product(*choices):
             labels = tuple(c.label for c, p in zip(chosen, command) if isinstance(p, Axis))
             given = [argument for choice in chosen for argument in choice.arguments]
-            cell = _make_cell(flags, labels, given, seed, read)
-            equal = cells.setdefault(cell.flags_text, cell)
-            if equal is not cell:
-                raise SettingsError(
-                    f"--grid: expected cells that differ. Received: {equal.name} and "
-                    f"{cell.name}, whose flags are the same."
-                )
-    _check_names(cells.values())
-    return Grid(flags, tuple(cells.values()))
+            cells.append(_make_cell(flags, labels, given, seed, read))
+    _check_flags(axes, expand)
+    _check_differ(cells)
+    _check_names(cells)
+    return Grid(flags, tuple(cells))
 
 
 def _make_cell(
@@ -138,7 +142,47 @@ def _view_sizes(settings: views.ViewsConfig) -> Tuple[int, ...]:
     return views.build_from(settings).sizes
 
 
-def _check_names(cells) -> None:
+def _check_flags(axes: Sequence[Axis], expand: Expand) -> None:
+    """Raises SettingsError where a value holds a flag that no run has, which would do nothing.
+
+    The cells have been read: what is not a run's is the sweep's, not a slip of the pen.
+    """
+    known = _flags_of_a_run()
+    for axis in axes:
+        for choice in axis.choices:
+            for argument in expand(choice.arguments):
+                name = re.match(r"-*([^=]*)", argument)[1]
+                if argument.startswith("-") and name not in known:
+                    raise SettingsError(
+                        f"--grid: expected flags of a run. Received: --{name} in "
+                        f"{axis.flag}={choice.label}, which belongs to the sweep, not to a run. "
+                        f"Remedy: --{name} outside --grid."
+                    )
+
+
+@functools.lru_cache(maxsize=None)
+def _flags_of_a_run() -> Set[str]:
+    """The names that settings of a run have as flags, also those that switch off."""
+    parts = dataclasses.fields(ExperimentConfig)
+    owners = [(part.type, "") for part in parts if part.name != "method"]
+    owners += [(methods.get(name).Config, f"{name}_") for name in methods.names()]
+    names = {prefix + field.name for owner, prefix in owners for field in plain_fields(owner)}
+    return names | {f"no{name}" for name in names}
+
+
+def _check_differ(cells: Sequence[Cell]) -> None:
+    """Raises SettingsError where two cells are the same run."""
+    owners: Dict[str, Cell] = {}
+    for cell in cells:
+        equal = owners.setdefault(cell.flags_text, cell)
+        if equal is not cell:
+            raise SettingsError(
+                f"--grid: expected cells that differ. Received: {equal.name} and {cell.name}, "
+                "whose flags are the same."
+            )
+
+
+def _check_names(cells: Sequence[Cell]) -> None:
     """Raises SettingsError where two cells would share a directory."""
     owners: Dict[str, Cell] = {}
     for cell in cells:
