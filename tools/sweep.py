@@ -54,6 +54,7 @@ def main(_) -> int:
         worker = sweeps.Worker(directory, pathlib.Path(__file__).parent, judged, protocol)
         command = shlex.join(["python", *sys.argv])
         study = sweeps.Sweep(grid, directory, worker, wanted, command=command)
+        study.check_data()
         if _DRY_RUN.value:
             print(study.overview())
         else:

@@ -76,6 +76,33 @@ class Experiment:
         )
 
 
+def check(config: ExperimentConfig, family: views.ViewFamily) -> None:
+    """Everything that can be known of settings without data, devices and networks.
+
+    Args:
+        config: the settings.
+        family: the view family of training, `views.build_from(config.views)`.
+
+    Raises:
+        SettingsError: settings that do not fit each other.
+    """
+    method_class = methods.get(config.training.method)
+    _check_accumulation(method_class, config.training.accumulation)
+    method_class.check_views(config.method, family.sizes)
+    method_class.check_patches(config.method, family.patch_size)
+
+
+def check_sizes(config: ExperimentConfig, train: data.Source) -> methods.Plan:
+    """The sizes of a run on its training records.
+
+    Raises:
+        SettingsError: a batch larger than the data, or a schedule that does not fit the run.
+    """
+    plan = _plan(config.training, train)
+    _learning_rate(config, plan)
+    return plan
+
+
 def prepare(config: ExperimentConfig) -> Experiment:
     """Builds all parts of a run.
 
@@ -84,17 +111,15 @@ def prepare(config: ExperimentConfig) -> Experiment:
     """
     run = config.training
     method_class = methods.get(run.method)
-    _check_accumulation(method_class, run.accumulation)
     _set_process_state(run)
     strategy = make_strategy(run.strategy)
     check_batch(run.batch_size // run.accumulation, strategy)
     _check_xla(run, strategy)
     family = views.build_from(config.views)
-    method_class.check_views(config.method, family.sizes)
-    method_class.check_patches(config.method, family.patch_size)
+    check(config, family)
     train, test = data.open_splits(config.data)
     _check_labels(run, train, test)
-    plan = _plan(run, train)
+    plan = check_sizes(config, train)
 
     sizes = [*family.sizes, *([family.patch_size] if family.patch_size else [])]
 

@@ -25,10 +25,6 @@ def grid_of(*arguments, seeds=None):
     return make_grid([*TINY, *arguments], seeds, config.reader(FLAGS), config.expand)
 
 
-def settings_of(cell):
-    return config.parse(cell.flags_text.splitlines())[0]
-
-
 def test_the_product_of_all_axes_and_seeds():
     random = fresh_rng()
     betas = [f"{value:.4f}" for value in random.uniform(0, 0.99, 3)]
@@ -50,13 +46,15 @@ def test_the_product_of_all_axes_and_seeds():
             f"{settings.optimizer.lr:.4f}",
             str(settings.method.teacher).lower(),
         )
-        for settings in map(settings_of, grid.cells)
+        for settings in [cell.config for cell in grid.cells]
     ]
     # All points of a seed come first, so that a half-done sweep shows the whole grid.
     assert found == list(itertools.product(map(int, seeds), betas, rates, ["true", "false"]))
     assert [(cell.seed, *cell.point) for cell in grid.cells] == found
     assert len({cell.name for cell in grid.cells}) == 36 and len(grid.points) == 12
     assert FLAGS.flags_into_string() == before
+    for cell in grid.cells:
+        assert config.parse(cell.flags_text.splitlines())[0] == cell.config
 
 
 def test_names_are_readable_and_do_not_depend_on_the_other_cells():
@@ -75,7 +73,7 @@ def test_names_suit_a_file_system(tmp_path):
     for cell in grid.cells:
         (tmp_path / cell.name).mkdir()
         assert not set(cell.name) & set('/[]%:" ')
-    assert settings_of(grid.cells[0]).data.train_split == "train[:50%]"
+    assert grid.cells[0].config.data.train_split == "train[:50%]"
 
 
 def test_a_value_may_be_a_config(tmp_path):
@@ -84,7 +82,7 @@ def test_a_value_may_be_a_config(tmp_path):
     files = ",".join(str(tmp_path / f"{name}.cfg") for name in "ab")
     # Flags before the grid are defaults for its configs, flags behind it override them.
     grid = grid_of("--mira_beta=0.25", "--lr=7", f"--grid=flagfile={files}", "--weight_decay=0.125")
-    first, second = map(settings_of, grid.cells)
+    first, second = [cell.config for cell in grid.cells]
     assert (first.optimizer.lr, second.optimizer.lr) == (0.5, 0.25)
     assert (first.method.beta, second.method.beta) == (0.25, 0.5)
     assert first.optimizer.weight_decay == second.optimizer.weight_decay == 0.125
@@ -94,7 +92,7 @@ def test_a_value_may_be_a_config(tmp_path):
 def test_a_value_may_take_flags_along():
     decay = '+lr_schedule=steps+lr_decay_epochs="1,2"'
     grid = grid_of(f"--grid=mira_teacher=true+mira_momentum=0.5{decay},false")
-    first, second = map(settings_of, grid.cells)
+    first, second = [cell.config for cell in grid.cells]
     assert (first.method.teacher, second.method.teacher) == (True, False)
     assert first.method.momentum == 0.5 and first.optimizer.lr_decay_epochs == "1,2"
     along = "mira_momentum=0.5+lr_schedule=steps+lr_decay_epochs=1,2"
@@ -136,6 +134,7 @@ def test_seeds_override_the_flag_and_a_grid_may_be_missing():
         (["--grid=mira_betta=0.5"], ["cell mira_betta=0.5", "mira_betta"]),
         (["--grid=method=mira,simclr"], ["cell method=simclr", "belongs to method mira"]),
         (["--grid=num_views=2,1"], ["cell num_views=1", "views"]),
+        (["--grid=jigsaw=false,true"], ["cell jigsaw=true", "without patches"]),
         (["--lr=big"], ["cell without a grid", "big"]),
         (["--grid=flagfile=missing.cfg"], ["cell flagfile=missing", "missing.cfg"]),
         (["--grid=dataset=folder:a b,folder:a-b"], ["names of their own", "dataset=folder-a-b"]),
@@ -144,6 +143,21 @@ def test_seeds_override_the_flag_and_a_grid_may_be_missing():
 def test_mistakes_are_one_sentence_that_names_the_cell(given, words):
     with pytest.raises(SettingsError) as error:
         grid_of(*given)
+    for word in words:
+        assert word in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "grid, words",
+    [
+        ("method=npid,pirl", ["cell method=pirl", "the patches of a jigsaw", "--jigsaw"]),
+        ("method=simclr;accumulation=1,2", ["cell method=simclr,accumulation=2", "expected 1"]),
+    ],
+)
+def test_a_cell_is_checked_for_its_own_method(grid, words):
+    of_all = [flag for flag in TINY if not flag.startswith("--mira")]
+    with pytest.raises(SettingsError) as error:
+        make_grid([*of_all, f"--grid={grid}"], None, config.reader(FLAGS))
     for word in words:
         assert word in str(error.value)
 

@@ -24,7 +24,7 @@ def read(text):
 def sweep():
     """Four points with three seeds, of which one has failed and one is to come; random figures."""
     random = fresh_rng()
-    cells = [Cell(f"{p}-{s}", p, s, f"{p}{s}") for s in (0, 1, 2) for p in POINTS]
+    cells = [Cell(f"{p}-{s}", p, s, f"{p}{s}", None) for s in (0, 1, 2) for p in POINTS]
     rows = []
     for number, cell in enumerate(cells):
         figures = {"loss": random.normal(), "knn_top1": random.uniform()}

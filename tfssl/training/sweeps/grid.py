@@ -20,6 +20,7 @@ from typing import Callable, Dict, List, Optional, Sequence, Set, Tuple, Union
 
 from tfssl import methods, views
 from tfssl.settings import SettingsError, plain_fields
+from tfssl.training.experiment import check
 from tfssl.training.settings import ExperimentConfig
 
 # Settings behind a cell's arguments, and the flagfile that repeats them; raises SettingsError.
@@ -56,12 +57,14 @@ class Cell:
         point: the axes' values, in the order of the axes: what runs that differ in the seed share.
         seed: `--seed` of the run.
         flags_text: the resolved flags, one a line.
+        config: the settings behind them.
     """
 
     name: str
     point: Tuple[str, ...]
     seed: int
     flags_text: str
+    config: ExperimentConfig
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,19 +130,18 @@ def _make_cell(
         arguments = [*arguments, f"--seed={seed}"]
     try:
         wanted, flags_text = read(arguments)
-        method = methods.get(wanted.training.method)
-        method.check_views(wanted.method, _view_sizes(wanted.views))
+        check(wanted, _family(wanted.views))
     except ValueError as error:
         named = ",".join(pairs) or "without a grid"
         raise SettingsError(f"cell {named}: {error}") from error
     seed = wanted.training.seed
-    return Cell(_directory_name([*pairs, f"seed={seed}"]), labels, seed, flags_text)
+    return Cell(_directory_name([*pairs, f"seed={seed}"]), labels, seed, flags_text, wanted)
 
 
 @functools.lru_cache(maxsize=None)
-def _view_sizes(settings: views.ViewsConfig) -> Tuple[int, ...]:
-    """The sizes of a family's views; most cells have the same."""
-    return views.build_from(settings).sizes
+def _family(settings: views.ViewsConfig) -> views.ViewFamily:
+    """The view family of training; most cells have the same."""
+    return views.build_from(settings)
 
 
 def _check_flags(axes: Sequence[Axis], expand: Expand) -> None:

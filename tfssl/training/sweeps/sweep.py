@@ -9,6 +9,7 @@ from tfssl.training.reports import table
 from tfssl.training.run_directory import write_whole
 from tfssl.training.sweeps import pictures, tables
 from tfssl.training.sweeps.cells import SweepDirectory, Worker
+from tfssl.training.sweeps.data_check import check_data
 from tfssl.training.sweeps.grid import Cell, Grid
 from tfssl.training.sweeps.settings import SweepConfig
 
@@ -47,6 +48,11 @@ class Sweep:
     def overview(self) -> str:
         """The cells and which have finished, as lines for a person."""
         return table([[cell.name, self._state(cell)] for cell in self._grid.cells])
+
+    def check_data(self) -> None:
+        """Raises SettingsError where the data of what is still to be done do not fit it."""
+        to_do = [cell for cell in self._grid.cells if self._state(cell) == "open"]
+        check_data(to_do, self._worker.protocol)
 
     def run(self) -> None:
         """Brings every cell to its end; failed ones are reported and passed over.

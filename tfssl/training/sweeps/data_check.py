@@ -1,0 +1,51 @@
+"""The data of a sweep's runs, opened before the first one starts."""
+
+from typing import Dict, List, Optional, Sequence
+
+from tfssl import data
+from tfssl.settings import SettingsError
+from tfssl.training.experiment import check_sizes
+from tfssl.training.sweeps.grid import Cell
+
+
+def check_data(cells: Sequence[Cell], protocol: str = "") -> None:
+    """Opens what cells train on, each data settings once, and refuses what they cannot use.
+
+    Data that a run may download are left to the run.
+
+    Args:
+        cells: those that will be trained or judged.
+        protocol: the one that judges them; empty for none.
+
+    Raises:
+        SettingsError: data that cannot be opened, a batch or a schedule that does not fit them, or
+            no labels where some are needed. The message names the cell.
+    """
+    groups: Dict[data.DataConfig, List[Cell]] = {}
+    for cell in cells:
+        if not cell.config.data.download:
+            groups.setdefault(cell.config.data, []).append(cell)
+    for settings, group in groups.items():
+        cell = group[0]
+        try:
+            train, test = data.open_splits(settings)
+            for cell in group:
+                check_sizes(cell.config, train)
+                _check_labels(cell, protocol, train, test)
+        except ValueError as error:
+            raise SettingsError(f"cell {cell.name}: {error}") from error
+
+
+def _check_labels(
+    cell: Cell, protocol: str, train: data.Source, test: Optional[data.Source]
+) -> None:
+    """Raises SettingsError where labels are needed and certainly missing."""
+    flag = "--protocol" if protocol else "--online_knn" if cell.config.training.online_knn else ""
+    # They are not read: that can take minutes.
+    missing = [split.name for split in (train, test) if split and not split.may_have_labels]
+    if flag and (missing or test is None):
+        raise SettingsError(
+            f"{flag}: expected a training and a test split with labels. Received: "
+            f"{'no test split' if test is None else 'no labels in ' + missing[0]}. Remedy: drop "
+            "the flag, or name splits that have labels."
+        )
