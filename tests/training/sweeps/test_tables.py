@@ -40,7 +40,7 @@ def test_a_row_a_run(sweep):
     found = read(tables.cells_csv(grid, rows))
     assert [row["run"] for row in found] == [f"{p}-{s}" for p in POINTS for s in (0, 1, 2)]
     for row, line in zip(sorted(rows, key=lambda r: POINTS.index(r.cell.point)), found):
-        assert (line["lr"], line["sampler"]) == row.cell.point
+        assert (line["--lr"], line["--sampler"]) == row.cell.point
         assert int(line["seed"]) == row.cell.seed and line["state"] == row.state
         for name in ("loss", "knn_top1", "clusters/purity"):
             expected = row.figures.get(name)
@@ -50,7 +50,7 @@ def test_a_row_a_run(sweep):
 def test_a_row_a_point_with_numpys_mean_and_sample_deviation(sweep):
     grid, rows = sweep
     found = read(tables.points_csv(grid, rows))
-    assert [(line["lr"], line["sampler"]) for line in found] == POINTS
+    assert [(line["--lr"], line["--sampler"]) for line in found] == POINTS
     for point, line in zip(POINTS, found):
         own = [row for row in rows if row.cell.point == point]
         assert int(line["seeds"]) == 3
@@ -81,13 +81,26 @@ def test_a_point_of_one_run_has_no_deviation(sweep):
 def test_the_table_for_a_reader(sweep):
     grid, rows = sweep
     header, rule, *lines = tables.markdown(grid, rows, "a command").split("\n\n")[0].splitlines()
-    assert header == "| lr | sampler | seeds | loss | knn_top1 (%) | clusters/purity (%) |"
+    assert header == "| --lr | --sampler | seeds | loss | knn_top1 (%) | clusters/purity (%) |"
     assert rule.count("---") == 6
     cells = [[entry.strip() for entry in line.strip("|").split("|")] for line in lines]
     assert [line[2] for line in cells] == ["2 of 3", "3", "3", "2 of 3, 1 failed"]
     own = [100 * r.figures["knn_top1"] for r in rows if r.cell.point == POINTS[1]]
     assert cells[1][4] == f"{np.mean(own):.1f} ± {np.std(own, ddof=1):.1f}"
     assert cells[1][5] == ""
+
+
+def test_an_axis_may_have_the_name_of_a_figure_or_a_column():
+    axes = ("steps", "seed", "loss")
+    cell = Cell("run", ("40", "5", "nce"), 0, "", None)
+    row = tables.Row(cell, "finished", "npid", {"steps": 2, "loss": 0.5})
+    grid = Grid(axes, (cell,))
+    (line,) = read(tables.cells_csv(grid, [row]))
+    assert [line[f"--{axis}"] for axis in axes] == ["40", "5", "nce"]
+    assert (line["steps"], line["seed"], line["loss"]) == ("2", "0", "0.5")
+    texts = [tables.points_csv(grid, [row]), tables.markdown(grid, [row], "").replace(" | ", ",")]
+    for header in (text.splitlines()[0].split(",") for text in texts):
+        assert len(set(header)) == len(header)
 
 
 @pytest.mark.parametrize(

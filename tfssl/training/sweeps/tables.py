@@ -111,7 +111,7 @@ def spreads(rows: Sequence[Row], point: Tuple[str, ...]) -> Dict[str, Spread]:
 def cells_csv(grid: Grid, rows: Sequence[Row]) -> str:
     """A row a run: the axes, seed, state, method and every figure; fractions stay fractions."""
     names = columns(rows)
-    lines = [["run", *grid.axes, "seed", "state", "method", *names]]
+    lines = [["run", *_flags(grid), "seed", "state", "method", *names]]
     for row in sorted(rows, key=lambda r: grid.points.index(r.cell.point)):
         known = [row.figures.get(name, "") for name in names]
         lines.append([row.cell.name, *row.cell.point, row.cell.seed, row.state, row.method, *known])
@@ -122,7 +122,7 @@ def points_csv(grid: Grid, rows: Sequence[Row]) -> str:
     """A row a point: the axes, how many seeds have finished, and mean and deviation."""
     names = columns(rows)
     pairs = [f"{name} {what}" for name in names for what in ("mean", "deviation")]
-    lines = [[*grid.axes, "finished", "failed", "seeds", *pairs]]
+    lines = [[*_flags(grid), "finished", "failed", "seeds", *pairs]]
     for point in grid.points:
         found = spreads(rows, point)
         values: List[Any] = []
@@ -137,7 +137,7 @@ def markdown(grid: Grid, rows: Sequence[Row], command: str) -> str:
     """The table of the points for a reader, fractions in per cent, and where it comes from."""
     names = columns(rows)
     titles = [f"{name} (%)" if is_fraction(name) else name for name in names]
-    lines = [[*grid.axes, "seeds", *titles]]
+    lines = [[*_flags(grid), "seeds", *titles]]
     for point in grid.points:
         found = spreads(rows, point)
         figures = [shown(found[name], is_fraction(name)) if name in found else "" for name in names]
@@ -149,6 +149,11 @@ def markdown(grid: Grid, rows: Sequence[Row], command: str) -> str:
         f"{table}\n\nMean ± sample standard deviation over the seeds; of one seed its value.\n"
         f"Made by `{command}`.\n"
     )
+
+
+def _flags(grid: Grid) -> List[str]:
+    """The axes as columns, written as flags: `--steps` is what was asked for, `steps` a figure."""
+    return [f"--{axis}" for axis in grid.axes]
 
 
 def _counts(rows: Sequence[Row], point: Tuple[str, ...]) -> Tuple[int, int, int]:
