@@ -115,10 +115,27 @@ def test_an_axis_may_have_the_name_of_a_figure_or_a_column():
         ([123456.0, 123460.0], False, "123458.0 ± 2.8"),
         ([123456.0, 123956.0], False, "123706 ± 354"),
         ([0.0], False, "0"),
+        ([0.1, 0.1, 0.1], False, "0.1000 ± 0.0000"),
+        ([1e-12, -1e-12], False, "0 ± 1.414e-12"),
+        ([1.23456e-9], False, "1.235e-09"),
+        ([1.5e300], False, "1.5e+300"),
+        ([float("nan")], False, "nan"),
+        ([float("nan"), 1.0], False, "nan ± nan"),
+        ([float("inf"), 1.0], False, "inf ± nan"),
+        ([float("-inf")], False, "-inf"),
+        ([float("nan"), 0.5], True, "nan ± nan"),
+        ([1e200, 3e200], False, "2e+200 ± inf"),
     ],
 )
 def test_figures_are_shown_to_the_digits_that_mean_something(values, fraction, expected):
     assert tables.shown(tables.spread(values), fraction) == expected
+
+
+@pytest.mark.parametrize("scale", [0.1, 1e-9, 3e7])
+def test_equal_values_have_no_deviation_and_others_have(scale):
+    value = scale * fresh_rng().uniform(0.3, 0.4)
+    assert tables.spread([value] * 3).deviation == 0
+    assert tables.spread([value, value, value * (1 + 1e-7)]).deviation > 0
 
 
 def test_the_figures_of_a_run(tmp_path):

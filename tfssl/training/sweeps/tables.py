@@ -15,6 +15,10 @@ from tfssl.training.sweeps.grid import Cell, Grid
 _PROBES = ("eval/", "clusters/", "collapse/")
 # Fractions, which people read as per cent.
 _FRACTIONS = ("top1", "top5", "purity")
+# A smaller deviation, relative to the mean, is what equal values get by rounding.
+_ROUNDING = 1e-9
+# More decimals, or more digits before the point, are written as powers of ten.
+_MOST_DECIMALS, _LARGEST = 6, 1e12
 
 
 class Row(NamedTuple):
@@ -91,11 +95,15 @@ def columns(rows: Sequence[Row]) -> List[str]:
 
 
 def spread(values: Sequence[float]) -> Optional[Spread]:
-    """Mean and sample deviation; None of no values."""
+    """Mean and sample deviation; None of no values. Of values with a NaN both are NaN."""
     if not values:
         return None
-    deviation = float(np.std(values, ddof=1)) if len(values) > 1 else None
-    return Spread(float(np.mean(values)), deviation, len(values))
+    with np.errstate(invalid="ignore", over="ignore"):
+        mean = float(np.mean(values))
+        deviation = float(np.std(values, ddof=1)) if len(values) > 1 else None
+    if deviation is not None and deviation <= _ROUNDING * abs(mean):
+        deviation = 0.0
+    return Spread(mean, deviation, len(values))
 
 
 def spreads(rows: Sequence[Row], point: Tuple[str, ...]) -> Dict[str, Spread]:
@@ -170,18 +178,24 @@ def _seeds(finished: int, failed: int, total: int) -> str:
 
 def shown(figure: Spread, fraction: bool) -> str:
     """A figure as `52.3 ± 0.4`, a fraction in per cent; the deviation decides the decimals."""
+    numbers = [figure.mean] if figure.deviation is None else [figure.mean, figure.deviation]
     if fraction:
-        decimals, scale = 1, 100.0
-    elif figure.deviation:
-        decimals, scale = max(0, 1 - math.floor(math.log10(figure.deviation))), 1.0
+        return " ± ".join(f"{100 * number:.1f}" for number in numbers)
+    form = _form(figure) if all(map(math.isfinite, numbers)) else "g"
+    return " ± ".join(f"{number:{form}}" for number in numbers)
+
+
+def _form(figure: Spread) -> str:
+    """How a finite figure is written: to two digits of its deviation, else to four of its own."""
+    if figure.deviation:
+        decimals = 1 - math.floor(math.log10(figure.deviation))
+    elif figure.mean == round(figure.mean):
+        decimals = 0
     else:
-        # Four significant digits, and whole numbers as they are.
-        size = math.floor(math.log10(abs(figure.mean))) if figure.mean else 0
-        decimals, scale = 0 if figure.mean == round(figure.mean) else max(0, 3 - size), 1.0
-    mean = f"{scale * figure.mean:.{decimals}f}"
-    if figure.deviation is None:
-        return mean
-    return f"{mean} ± {scale * figure.deviation:.{decimals}f}"
+        decimals = 3 - math.floor(math.log10(abs(figure.mean)))
+    if decimals > _MOST_DECIMALS or abs(figure.mean) >= _LARGEST:
+        return ".4g"
+    return f".{max(0, decimals)}f"
 
 
 def _csv(lines: Sequence[Sequence[Any]]) -> str:
