@@ -152,6 +152,10 @@ def test_the_figures_of_a_run(tmp_path):
     run.metrics.write_text("".join(json.dumps(row) + "\n" for row in rows))
     judged = {"trained": {"top1": 0.625}, "raw pixels": {"top1": 0.125}}
     method, figures = tables.figures_of(run, judged, "linear", ["lr", "inter"])
+    other_k = tables.figures_of(run, {"trained": {"top1": 0.75}}, "knn")[1]
+    assert [name for name in other_k if name.startswith("knn")] == ["knn_top1"]
+    assert other_k["knn_top1"] == 0.75
+    assert "knn_top1" not in tables.figures_of(run, None, "knn")[1]
     assert method == "npid"
     assert figures == {
         "steps": 4,

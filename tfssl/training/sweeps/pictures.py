@@ -1,6 +1,6 @@
 """The pictures of a sweep: which figures of its runs are drawn, and what is written beside them."""
 
-from typing import Dict, Optional, Sequence
+from typing import Dict, List, Optional, Sequence
 
 from tfssl import plots
 from tfssl.settings import SettingsError
@@ -16,8 +16,11 @@ _TITLES = {
     "linear_top1": "linear accuracy on the test split",
     "clusters/purity": "purity of the pseudo-labels",
 }
-# Whose baselines are drawn where a figure has none of its own.
+# Whose baselines are drawn where a figure has none of its own: those of a run's last kNN, which has
+# the settings of the others.
 _SHARED_BASELINES = {"eval/knn_top1": "knn_top1"}
+# Baselines of one seed may differ by so much and be one line: sums in another order change votes.
+_ALIKE = 0.005
 
 
 def draw(
@@ -27,6 +30,7 @@ def draw(
     *,
     metric: Optional[str],
     over_steps: Optional[str],
+    protocol: str = "",
 ) -> None:
     """Writes `sweep.png`, and `over_steps.png` where a scalar is named.
 
@@ -36,6 +40,7 @@ def draw(
         directory: where the pictures go.
         metric: a figure of the rows; None for the default.
         over_steps: a scalar of `metrics.jsonl`.
+        protocol: the one that judged the runs; empty for none.
 
     Raises:
         SettingsError: no run has the figure.
@@ -50,7 +55,7 @@ def draw(
     if not measured:
         raise _nowhere("plot_metric", metric, tables.columns(rows))
     figure = plots.plot_points(
-        grid.axes, measured, label=_title(metric), lines=_baselines(rows, metric)
+        grid.axes, measured, label=_title(metric), lines=_baselines(rows, metric, protocol)
     )
     figure.savefig(directory.picture)
     if over_steps is None:
@@ -64,7 +69,7 @@ def draw(
     if not curves:
         raise _nowhere("plot_over_steps", over_steps, scalars(rows, directory))
     figure = plots.plot_curves(
-        grid.axes, curves, label=_title(over_steps), lines=_baselines(rows, over_steps)
+        grid.axes, curves, label=_title(over_steps), lines=_baselines(rows, over_steps, protocol)
     )
     figure.savefig(directory.curves)
 
@@ -108,15 +113,22 @@ def _title(name: str) -> str:
     return _TITLES.get(name, name) + (" (%)" if tables.is_fraction(name) else "")
 
 
-def _baselines(rows: Sequence[tables.Row], name: str) -> Dict[str, float]:
-    """What a figure is of the untrained encoder and of raw pixels, meaned over the runs."""
-    own = _SHARED_BASELINES.get(name, name)
+def _baselines(rows: Sequence[tables.Row], name: str, protocol: str) -> Dict[str, float]:
+    """What a figure is of the untrained encoder and of raw pixels, where all runs have one.
+
+    Other encoders or data have baselines of their own: then no line is right, and the tables tell
+    them. Runs are compared with those of their seed, because it makes untrained encoders differ.
+    """
+    own = name if protocol == "knn" else _SHARED_BASELINES.get(name, name)
     lines = {}
     for words in ("untrained", "raw pixels"):
         column = f"{own}_{words.replace(' ', '_')}"
-        found = tables.spread([row.figures[column] for row in rows if column in row.figures])
-        if found:
-            lines[words] = _scale(name) * found.mean
+        by_seed: Dict[int, List[float]] = {}
+        for row in rows:
+            if column in row.figures:
+                by_seed.setdefault(row.cell.seed, []).append(row.figures[column])
+        if by_seed and all(max(found) - min(found) <= _ALIKE for found in by_seed.values()):
+            lines[words] = _scale(name) * tables.spread(sum(by_seed.values(), [])).mean
     return lines
 
 

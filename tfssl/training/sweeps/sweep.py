@@ -146,6 +146,7 @@ class Sweep:
                     *(self._grid, rows, self._directory),
                     metric=settings.plot_metric,
                     over_steps=settings.plot_over_steps,
+                    protocol=self._worker.protocol,
                 )
             pictures.check_metrics(rows, self._directory, settings.named_metrics())
         except (ValueError, ImportError):

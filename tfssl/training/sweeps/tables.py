@@ -59,12 +59,13 @@ def figures_of(
 
     Accuracies are fractions. `knn_top1` is that of the trained encoder after the last step, with
     `_untrained` and `_raw_pixels` behind it that of the baselines; a protocol's figures are named
-    likewise, and win over those of the run itself. Scalars of `metrics.jsonl` keep their names.
+    likewise. Where the protocol is kNN too, the run's own figures are left out: theirs are other
+    settings. Scalars of `metrics.jsonl` keep their names.
 
     Args:
         run: a finished run.
-        judgement: contender -> result of an evaluation protocol.
-        protocol: its name.
+        judgement: contender -> result of an evaluation protocol; None where there is none yet.
+        protocol: its name; empty for none.
         metrics: scalars of `metrics.jsonl` to take beside the probes, where the run has them.
     """
     result = run.finished()
@@ -73,7 +74,8 @@ def figures_of(
         "train_seconds": result["train_seconds"],
         "loss": result["final"]["loss"],
     }
-    for name, contenders in (("knn", result["knn"]), (protocol, judgement or {})):
+    own = {} if protocol == "knn" else result["knn"]
+    for name, contenders in (("knn", own), (protocol, judgement or {})):
         for contender, measured in contenders.items():
             suffix = "" if contender == "trained" else f"_{contender.replace(' ', '_')}"
             figures[f"{name}_top1{suffix}"] = measured["top1"]
