@@ -185,19 +185,23 @@ def _check_differ(cells: Sequence[Cell]) -> None:
 
 
 def _check_names(cells: Sequence[Cell]) -> None:
-    """Raises SettingsError where two cells would share a directory."""
+    """Raises SettingsError where two cells would share a directory.
+
+    Some file systems take upper and lower case for the same.
+    """
     owners: Dict[str, Cell] = {}
     for cell in cells:
-        if owners.setdefault(cell.name, cell) is not cell:
+        owner = owners.setdefault(cell.name.lower(), cell)
+        if owner is not cell:
             raise SettingsError(
                 f"--grid: expected values that make names of their own. Received: "
-                f"{owners[cell.name].point} and {cell.point}, both {cell.name}."
+                f"{owner.point} and {cell.point}, named {owner.name} and {cell.name}."
             )
 
 
 def _directory_name(pairs: Sequence[str]) -> str:
     """`flag=value,flag=value,seed=0` in letters that every file system and shell takes."""
-    name = re.sub(r"[^\w.,=+-]", "-", ",".join(pairs))
+    name = re.sub(r"[^\w.,=+-]", "-", ",".join(pairs), flags=re.ASCII)
     if len(name) > _LONGEST_NAME:
         name = f"{name[:_LONGEST_NAME]}-{hashlib.sha1(name.encode()).hexdigest()[:8]}"
     return name
