@@ -17,6 +17,7 @@ from command_line import parse, refuse
 
 from tfssl import config, training
 from tfssl.evaluation import EvaluationConfig
+from tfssl.training.run_directory import write_whole
 
 _RUN_DIR = flags.DEFINE_string("run_dir", None, "The run.")
 _DATA_DIR = flags.DEFINE_string(
@@ -41,7 +42,7 @@ def main(_) -> int:
         "evaluation": dataclasses.asdict(settings),
         **training.circumstances(experiment),
     }
-    path.write_text(json.dumps(content, indent=2) + "\n")
+    write_whole(path, json.dumps(content, indent=2) + "\n")
     for contender, result in results.items():
         print(
             f"{contender}: top-1 {100 * result['top1']:.2f} %, top-5 {100 * result['top5']:.2f} %"

@@ -109,8 +109,16 @@ class RunDirectory:
             )
 
     def finished(self) -> Optional[Dict[str, Any]]:
-        """The result of a finished run, else None."""
-        return json.loads(self.result.read_text()) if self.result.is_file() else None
+        """The result of a finished run, else None; raises SettingsError where it is damaged."""
+        if not self.result.is_file():
+            return None
+        try:
+            return json.loads(self.result.read_text())
+        except ValueError as error:
+            raise SettingsError(
+                f"{self.result}: expected the result of a finished run. Received: a damaged file "
+                f"({error}). Remedy: delete it; the command of the run writes it anew."
+            ) from error
 
 
 def write_whole(path: pathlib.Path, text: str) -> None:

@@ -6,6 +6,7 @@ The stand-ins are programs of the standard library; tests/tools/test_sweep.py ta
 import fcntl
 import json
 import os
+import re
 import signal
 import sys
 import threading
@@ -197,6 +198,44 @@ def test_runs_are_judged_once_with_the_same_settings(stage):
     study.run()
     assert len(stage.calls()) == 2
     assert "without a result" in study.failures["lr=1,seed=0"]
+
+
+@pytest.mark.parametrize(
+    "text", ["", '{"step": 4, "eval', '{"step": 4, "results": {"trained": {"top1": 0.25}}}', "[4]"]
+)
+def test_a_judgement_that_is_damaged_or_older_is_made_anew(stage, text):
+    chosen = EvaluationConfig(protocol="linear", linear_epochs=2)
+    content = {"step": 4, "results": {"trained": {"top1": 0.5}}, "evaluation": vars(chosen)}
+    (stage.path / "judgement.json").write_text(json.dumps(content))
+    stage.sweep("lr=1,2", seeds=(0,), evaluation=chosen).run()
+    stage.calls()
+    stage.directory.run(stage.grid.cells[0]).evaluation("linear").write_text(text)
+    stage.sweep("lr=1,2", seeds=(0,), evaluation=chosen).run()
+    assert stage.calls() == ["evaluate lr=1,seed=0"]
+    assert stage.directory.cells.read_text().count(",0.5") == 2
+
+
+@pytest.mark.parametrize(
+    "damage, words",
+    [
+        (lambda run: run.result.write_text('{"method": "mi'), "result.json: .*damaged.*delete it"),
+        (lambda run: run.result.write_text('{"method": "mira"}'), "lr=1,seed=0: .*'steps'.*away"),
+        (lambda run: run.metrics.unlink(), "lr=1,seed=0: .*metrics.jsonl.*move this directory"),
+    ],
+)
+def test_a_cell_that_cannot_be_read_has_failed_and_the_others_are_shown(stage, damage, words):
+    stage.sweep("lr=1,2", seeds=(0,)).run()
+    stage.calls()
+    damage(stage.directory.run(stage.grid.cells[0]))
+    study = stage.sweep("lr=1,2,3", seeds=(0,))
+    assert "lr=1,seed=0  failed\nlr=2,seed=0  finished" in study.overview()
+    study.run()
+    assert stage.calls() == ["train lr=3,seed=0"]
+    assert list(study.failures) == ["lr=1,seed=0"]
+    assert re.search(words, study.failures["lr=1,seed=0"])
+    assert any("FAILED" in line and re.search(words, line) for line in stage.said)
+    text = stage.directory.markdown.read_text()
+    assert "| 1 | 0 of 1, 1 failed |" in text and "| 2 | 1 | 4 | 1 | 2 |" in text
 
 
 def test_a_second_sweep_waits(stage):

@@ -130,7 +130,8 @@ class Worker:
         path = run.evaluation(self._evaluation.name)
         if not path.is_file():
             return None
-        with contextlib.suppress(json.JSONDecodeError):  # A kill has cut the file short.
+        # A file that is damaged, or of an older version, is written anew.
+        with contextlib.suppress(ValueError, KeyError, TypeError):
             content = json.loads(path.read_text())
             wanted = dataclasses.asdict(self._evaluation)
             if content["evaluation"] == wanted and content["step"] == run.finished()["steps"]:

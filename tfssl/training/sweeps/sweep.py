@@ -5,6 +5,7 @@ import time
 from typing import Callable, Dict, List
 
 from tfssl import plots
+from tfssl.settings import SettingsError
 from tfssl.training.reports import table
 from tfssl.training.run_directory import write_whole
 from tfssl.training.sweeps import pictures, tables
@@ -68,8 +69,12 @@ class Sweep:
             seconds: List[float] = []
             for number, cell in enumerate(self._grid.cells, 1):
                 where = f"[{number}/{len(self._grid.cells)}] {cell.name}:"
-                if self._worker.done(cell):
+                state = self._state(cell)
+                if state == "finished":
                     self._say(f"{where} finished before; {self._headline(cell)}")
+                    continue
+                if state == "failed":  # What is there of it cannot be read.
+                    self._say(f"{where} FAILED. {self.failures[cell.name]}")
                     continue
                 self._say(f"{where} at work, output in {self._directory.log(cell)}")
                 start = time.monotonic()
@@ -92,21 +97,30 @@ class Sweep:
             self._say(f"Only tables will be written. {error}")
 
     def _state(self, cell: Cell) -> str:
-        if cell.name in self.failures:
-            return "failed"
-        return "finished" if self._worker.done(cell) else "open"
+        return self._row(cell).state
 
     def _row(self, cell: Cell) -> tables.Row:
-        """What is known of a cell."""
-        run, method, figures = self._directory.run(cell), "", {}
-        if run.finished() is not None:
-            method, figures = tables.figures_of(
-                run,
-                self._worker.judgement(cell),
-                self._worker.protocol,
-                self._settings.wanted_metrics(),
+        """What is known of a cell; one whose files cannot be read has failed."""
+        run, method, figures, state = self._directory.run(cell), "", {}, "open"
+        try:
+            if run.finished() is not None:
+                method, figures = tables.figures_of(
+                    run,
+                    self._worker.judgement(cell),
+                    self._worker.protocol,
+                    self._settings.wanted_metrics(),
+                )
+                state = "finished" if self._worker.done(cell) else "open"
+        except SettingsError as error:
+            self.failures.setdefault(cell.name, str(error))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            self.failures.setdefault(
+                cell.name,
+                f"{run.path}: expected the files of a finished run. Received: "
+                f"{type(error).__name__}: {error}. Remedy: move this directory away; the same "
+                "command trains the run anew.",
             )
-        return tables.Row(cell, self._state(cell), method, figures)
+        return tables.Row(cell, "failed" if cell.name in self.failures else state, method, figures)
 
     def _headline(self, cell: Cell) -> str:
         """The figures that a person wants to see first."""
