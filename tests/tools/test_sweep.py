@@ -67,12 +67,16 @@ def test_a_killed_sweep_goes_on_where_it_was(tmp_path):
     assert (first / "result.json").exists() and not (second / "result.json").exists()
     before = times(first)
 
-    again = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, **around)
-    lines = [again.stdout.readline() for _ in range(2)]
-    assert any("waiting until another sweep here, or the run it left" in line for line in lines)
+    said = tmp_path / "said"
+    with open(said, "w") as output:
+        again = subprocess.Popen(command, stdout=output, **around)
+    deadline = time.time() + 300
+    while "waiting until another sweep here, or the run it left" not in said.read_text():
+        assert again.poll() is None and time.time() < deadline
+        time.sleep(0.1)
     os.killpg(process.pid, signal.SIGKILL)
-    told = again.communicate()[0]
-    assert again.returncode == 0
+    assert again.wait(timeout=600) == 0
+    told = said.read_text()
     assert "[1/2] steps=2,seed=3: finished before; loss " in told
     assert times(first) == before
     assert "Continuing at step" in (place / "logs" / f"{second.name}.log").read_text()
