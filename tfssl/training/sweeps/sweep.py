@@ -47,8 +47,9 @@ class Sweep:
         self._settings, self._command, self._say = settings, command, say
 
     def overview(self) -> str:
-        """The cells and which have finished, as lines for a person."""
-        return table([[cell.name, self._state(cell)] for cell in self._grid.cells])
+        """The cells and which have finished, as lines for a person, and what cannot be read."""
+        states = table([[cell.name, self._state(cell)] for cell in self._grid.cells])
+        return "\n".join([states, *self.failures.values()])
 
     def check_data(self) -> None:
         """Raises SettingsError where the data of what is still to be done do not fit it."""
