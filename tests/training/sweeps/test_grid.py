@@ -122,6 +122,8 @@ def test_seeds_override_the_flag_and_a_grid_may_be_missing():
     "given, words",
     [
         (["--grid=lr"], ["--grid", "flag=value", "'lr'"]),
+        (["--grid=lr = 0.1"], ["'lr = 0.1'", "no space before the =", "lr=0.1,0.2"]),
+        (["--grid=--lr=0.1"], ["'--lr=0.1'", "without dashes", "lr=0.1,0.2"]),
         (["--grid"], ["--grid", "flag=value", "''"]),
         (["--grid=lr=1,,2"], ["values of lr", "between two commas"]),
         (['--grid=lr="1,2'], ["quotes in pairs"]),

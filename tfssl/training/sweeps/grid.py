@@ -239,7 +239,10 @@ def read_axes(text: str) -> List[Axis]:
 def _read_axis(text: str) -> Axis:
     flag, equals, values = text.strip().partition("=")
     if not equals or not re.fullmatch(r"[A-Za-z]\w*", flag):
-        raise SettingsError(f"--grid: expected flag=value,value. Received: {text!r}.")
+        raise SettingsError(
+            f"--grid: expected flag=value,value. Received: {text!r}. Remedy: the name of a flag "
+            "without dashes, and no space before the =, as in lr=0.1,0.2."
+        )
     return Axis(flag, tuple(_read_choice(flag, value.strip()) for value in _split(values, ",")))
 
 
