@@ -45,6 +45,8 @@ def main(_) -> int:
     study = None
     try:
         wanted = config.settings_from_flags(sweeps.SweepConfig, flags.FLAGS)
+        if wanted.seeds and flags.FLAGS["seed"].present:
+            print(f"--seed={flags.FLAGS.seed} is replaced by --seeds={wanted.seeds}.")
         arguments, read = config.expand(sys.argv[1:]), config.reader(flags.FLAGS)
         grid = sweeps.make_grid(arguments, wanted.seed_numbers(), read, config.expand)
         directory = sweeps.SweepDirectory(_SWEEP_DIR.value)

@@ -29,8 +29,9 @@ FLAGS = [
 def test_a_wrong_cell_is_named_before_any_work(tmp_path):
     place = tmp_path / "sweep"
     grid = "--grid=optimizer=sgd,lars;simsiam_projection_dim=8,0"
-    result = run("sweep", *FLAGS, grid, f"--sweep_dir={place}")
+    result = run("sweep", *FLAGS, "--seed=7", grid, f"--sweep_dir={place}")
     assert result.returncode == 2
+    assert "--seed=7 is replaced by --seeds=3." in result.stdout
     (error,) = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
     assert (
         "cell optimizer=sgd,simsiam_projection_dim=0: --simsiam_projection_dim: expected" in error

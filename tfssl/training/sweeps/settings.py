@@ -12,7 +12,8 @@ class SweepConfig(Settings):
 
     seeds: Optional[str] = setting(
         None,
-        "Seeds of every point of the grid, separated by commas. Unset: the one of --seed.",
+        "Seeds of every point of the grid, separated by commas; they replace --seed. Unset: that "
+        "one alone.",
     )
     metrics: str = setting(
         "",
