@@ -35,6 +35,14 @@ def sweep():
     return Grid(AXES, tuple(cells)), rows
 
 
+@pytest.mark.parametrize("name", ["accuracy", "eval/knn_top1", "linear_top5", "clusters/purity"])
+def test_fractions_are_shown_in_per_cent(name):
+    cell = Cell("run", (), 0, "", None)
+    row = tables.Row(cell, "finished", "odc", {name: 0.125, "loss": 0.25})
+    text = tables.markdown(Grid((), (cell,)), [row], "")
+    assert f"{name} (%)" in text and "| 12.5 |" in text and "loss (%)" not in text
+
+
 def test_a_row_a_run(sweep):
     grid, rows = sweep
     found = read(tables.cells_csv(grid, rows))
@@ -144,14 +152,14 @@ def test_the_figures_of_a_run(tmp_path):
     result = {"method": "npid", "steps": 4, "train_seconds": 1.5, "final": {"loss": 2.0}}
     run.result.write_text(json.dumps({**result, "knn": contenders}))
     rows = [
-        {"step": 2, "loss": 3.0, "lr": 0.1},
+        {"step": 2, "loss": 3.0, "lr": 0.1, "accuracy": 0.125},
         {"step": 2, "clusters/purity": 0.25, "eval/knn_top1": 0.375},
         {"step": 4, "loss": 2.0, "lr": 0.2, "intra": 7.0},
         {"step": 4, "clusters/purity": 0.5},
     ]
     run.metrics.write_text("".join(json.dumps(row) + "\n" for row in rows))
     judged = {"trained": {"top1": 0.625}, "raw pixels": {"top1": 0.125}}
-    method, figures = tables.figures_of(run, judged, "linear", ["lr", "inter"])
+    method, figures = tables.figures_of(run, judged, "linear", ["lr", "inter", "step"])
     other_k = tables.figures_of(run, {"trained": {"top1": 0.75}}, "knn")[1]
     assert [name for name in other_k if name.startswith("knn")] == ["knn_top1"]
     assert other_k["knn_top1"] == 0.75

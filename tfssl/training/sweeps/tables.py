@@ -14,7 +14,7 @@ from tfssl.training.sweeps.grid import Cell, Grid
 # Scalars of metrics.jsonl with these groups are columns unasked.
 _PROBES = ("eval/", "clusters/", "collapse/")
 # Fractions, which people read as per cent.
-_FRACTIONS = ("top1", "top5", "purity")
+_FRACTIONS = ("accuracy", "top1", "top5", "purity")
 # A smaller deviation, relative to the mean, is what equal values get by rounding.
 _ROUNDING = 1e-9
 # More decimals, or more digits before the point, are written as powers of ten.
@@ -87,7 +87,13 @@ def figures_of(
 
 def last_values(run: RunDirectory) -> Dict[str, float]:
     """The last value of every scalar in a run's `metrics.jsonl`."""
-    return {name: value for row in read_rows(run.metrics) for name, value in row.items()}
+    rows = read_rows(run.metrics)
+    return {name: value for row in rows for name, value in row.items() if name != "step"}
+
+
+def in_order(grid: Grid, rows: Sequence[Row]) -> List[Row]:
+    """The rows by point, in the order of the grid; those of a point keep theirs."""
+    return sorted(rows, key=lambda row: grid.points.index(row.cell.point))
 
 
 def columns(rows: Sequence[Row]) -> List[str]:
@@ -122,7 +128,7 @@ def cells_csv(grid: Grid, rows: Sequence[Row]) -> str:
     """A row a run: the axes, seed, state, method and every figure; fractions stay fractions."""
     names = columns(rows)
     lines = [["run", *_flags(grid), "seed", "state", "method", *names]]
-    for row in sorted(rows, key=lambda r: grid.points.index(r.cell.point)):
+    for row in in_order(grid, rows):
         known = [row.figures.get(name, "") for name in names]
         lines.append([row.cell.name, *row.cell.point, row.cell.seed, row.state, row.method, *known])
     return _csv(lines)
