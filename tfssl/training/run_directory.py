@@ -4,7 +4,7 @@ import contextlib
 import json
 import os
 import pathlib
-from typing import Any, Callable, Dict, List, Optional
+from typing import Any, Callable, Dict, List, Optional, Union
 
 from tfssl.settings import SettingsError
 
@@ -121,18 +121,18 @@ class RunDirectory:
             ) from error
 
 
-def write_whole(path: pathlib.Path, text: str) -> None:
-    """Writes a text file so that a reader sees the old text or the new one, nothing between."""
+def write_whole(path: pathlib.Path, content: Union[str, bytes]) -> None:
+    """Writes a file so that a reader sees the old content or the new one, nothing between."""
     partial = _partial(path)
-    with open(partial, "w") as file:
-        file.write(text)
+    with open(partial, "wb" if isinstance(content, bytes) else "w") as file:
+        file.write(content)
         file.flush()
         os.fsync(file.fileno())
     os.replace(partial, path)
 
 
 def _partial(path: pathlib.Path) -> pathlib.Path:
-    """Where a text is written before it gets its name."""
+    """Where a file is written before it gets its name."""
     return path.with_name(path.name + ".tmp")
 
 

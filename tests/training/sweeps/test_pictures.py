@@ -2,7 +2,7 @@
 
 import pytest
 
-from tfssl.training.sweeps import SweepDirectory, pictures, tables
+from tfssl.training.sweeps import SweepConfig, SweepDirectory, pictures, tables
 from tfssl.training.sweeps.grid import Cell, Grid
 
 pytest.importorskip("matplotlib")
@@ -32,7 +32,7 @@ def draw(tmp_path, monkeypatch):
 
     def draw(grid, rows, metric, protocol=""):
         directory = SweepDirectory(tmp_path)
-        pictures.draw(grid, rows, directory, metric=metric, over_steps=None, protocol=protocol)
+        pictures.draw(grid, rows, directory, SweepConfig(plot_metric=metric), protocol)
         assert directory.picture.read_bytes().startswith(b"\x89PNG")
         return drawn
 

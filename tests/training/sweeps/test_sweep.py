@@ -261,7 +261,7 @@ def held_open(stage, study):
 
 
 def test_an_unknown_figure_is_an_error_with_those_there_are(stage):
-    with pytest.raises(SettingsError, match="--metrics: .*inter.*Received: intra"):
+    with pytest.raises(SettingsError, match="--metrics: .*one of inter, loss. Rec.*: intra"):
         stage.sweep("lr=1,2", metrics="intra").run()
     assert stage.directory.markdown.exists()
 
@@ -279,6 +279,41 @@ def test_an_unknown_figure_is_an_error_with_those_there_are(stage):
 def test_settings_that_cannot_be_used_are_refused(settings, words):
     with pytest.raises(SettingsError, match=words):
         sweeps.SweepConfig(**settings)
+
+
+@pytest.mark.parametrize("below", ["", "sweep"])
+def test_a_file_is_no_place_for_a_sweep(stage, below):
+    file = stage.path / "file"
+    file.write_text("")
+    stage.directory = sweeps.SweepDirectory(file / below)
+    with pytest.raises(SettingsError, match="--sweep_dir=.*file, which is a file.*Remedy"):
+        stage.sweep("lr=1,2")
+    stage.directory = sweeps.SweepDirectory(stage.path / "new" / "sweep")
+    stage.sweep("lr=1,2")
+
+
+def test_a_smaller_grid_says_how_many_runs_it_does_not_show(stage):
+    stage.sweep("lr=1,2").run()
+    assert "not of this grid" not in stage.directory.markdown.read_text()
+    stage.sweep("lr=1", seeds=(0,)).run()
+    assert "not of this grid, and not shown: 3.\n" in stage.directory.markdown.read_text()
+    assert any("not of this grid, and not shown: 3." in line for line in stage.said)
+
+
+def test_pictures_that_are_not_drawn_anew_are_removed(stage):
+    pytest.importorskip("matplotlib")
+    both = (stage.directory.picture, stage.directory.curves)
+    stage.sweep("lr=1,2", plot=True, plot_over_steps="loss").run()
+    assert [path.exists() for path in both] == [True, True]
+    stage.sweep("lr=1,2", plot=True).run()
+    assert [path.exists() for path in both] == [True, False]
+    # One that cannot be drawn does not keep the other away.
+    with pytest.raises(SettingsError, match="--plot_metric: .*steps, .*loss, inter. Rec.*: intra"):
+        stage.sweep("lr=1,2", plot=True, plot_metric="intra", plot_over_steps="loss").run()
+    assert [path.exists() for path in both] == [False, True]
+    stage.sweep("lr=1,2").run()  # --noplot
+    assert [path.exists() for path in both] == [False, False]
+    assert not list(stage.path.glob("*.tmp"))
 
 
 def test_missing_matplotlib_is_named_and_the_tables_are_there(stage, monkeypatch):
@@ -315,5 +350,7 @@ def test_pictures_show_what_the_runs_have(stage, monkeypatch):
 
     with pytest.raises(SettingsError, match="--plot_metric: .*loss.*Received: knn_top1"):
         stage.sweep("lr=1,2", plot=True, plot_metric="knn_top1").run()
-    with pytest.raises(SettingsError, match="--plot_over_steps: .*inter.*Received: intra"):
+    with pytest.raises(
+        SettingsError, match="--plot_over_steps: .*one of inter, loss. Received: intra"
+    ):
         stage.sweep("lr=1,2", plot=True, plot_over_steps="intra").run()

@@ -6,7 +6,7 @@ It leaves behind, under its directory:
     cells.csv          a row a run                   table.csv, .md     a row a point of the grid
     sweep.png          one figure over the grid      over_steps.png     where asked for
 
-Tables and pictures are written anew after each cell.
+Tables and pictures are written anew after each cell; pictures that are not asked for are removed.
 """
 
 from tfssl.training.sweeps.cells import SweepDirectory, SweepStopped, Worker

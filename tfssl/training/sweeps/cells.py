@@ -49,13 +49,25 @@ class SweepDirectory:
         """Where the output of a cell's processes goes."""
         return self.path / "logs" / f"{cell.name}.log"
 
+    def others(self, cells: Sequence[Cell]) -> int:
+        """How many runs are here that are none of these cells: those of earlier grids."""
+        names = {cell.name for cell in cells}
+        runs = (path for path in self.path.glob("runs/*") if path.is_dir())
+        return sum(run.name not in names for run in runs)
+
     def check(self, cells: Sequence[Cell], complete: Callable[[str], str]) -> None:
-        """Raises SettingsError where a cell's directory belongs to a run with other flags.
+        """Raises SettingsError where the directory, or that of a cell, cannot be used.
 
         Args:
             cells: those of the sweep.
             complete: see `RunDirectory.claim`.
         """
+        there = next(path for path in (self.path, *self.path.absolute().parents) if path.exists())
+        if not there.is_dir():
+            raise SettingsError(
+                f"--sweep_dir={self.path}: expected a directory, new or of a sweep. Received: "
+                f"{there}, which is a file. Remedy: another --sweep_dir."
+            )
         for cell in cells:
             run = self.run(cell)
             changed = run.changes(cell.flags_text, complete)

@@ -1,14 +1,17 @@
 """The pictures of a sweep: which figures of its runs are drawn, and what is written beside them."""
 
-from typing import Dict, List, Optional, Sequence
+import io
+import pathlib
+from typing import Any, Callable, Dict, List, Sequence
 
 from tfssl import plots
 from tfssl.settings import SettingsError
 from tfssl.training.reports import read_rows
-from tfssl.training.run_directory import RunDirectory
+from tfssl.training.run_directory import RunDirectory, write_whole
 from tfssl.training.sweeps import tables
 from tfssl.training.sweeps.cells import SweepDirectory
 from tfssl.training.sweeps.grid import Grid
+from tfssl.training.sweeps.settings import SweepConfig
 
 _TITLES = {
     "knn_top1": "kNN accuracy on the test split",
@@ -27,51 +30,82 @@ def draw(
     grid: Grid,
     rows: Sequence[tables.Row],
     directory: SweepDirectory,
-    *,
-    metric: Optional[str],
-    over_steps: Optional[str],
+    settings: SweepConfig,
     protocol: str = "",
 ) -> None:
-    """Writes `sweep.png`, and `over_steps.png` where a scalar is named.
+    """Writes the pictures that are wanted, and removes the others: old ones would look current.
 
     Args:
         grid: the points, in the order in which they are drawn.
         rows: the runs; those without the figure are left out.
         directory: where the pictures go.
-        metric: a figure of the rows; None for the default.
-        over_steps: a scalar of `metrics.jsonl`.
+        settings: what is drawn.
         protocol: the one that judged the runs; empty for none.
 
     Raises:
-        SettingsError: no run has the figure.
+        SettingsError: no run has the figure; the other picture is there.
         ImportError: matplotlib is missing.
     """
-    metric = metric or default_metric(rows)
+    drawings: Dict[pathlib.Path, Callable[[], Any]] = {}
+    if settings.plot and any(row.figures for row in rows):
+        metric = settings.plot_metric or default_metric(rows)
+        drawings[directory.picture] = lambda: _over_grid(grid, rows, directory, metric, protocol)
+        name = settings.plot_over_steps
+        if name is not None:
+            drawings[directory.curves] = lambda: _over_steps(grid, rows, directory, name, protocol)
+    problems: List[Exception] = []
+    for path in (directory.picture, directory.curves):
+        try:
+            if path in drawings:
+                png = io.BytesIO()
+                drawings[path]().savefig(png, format="png")
+                write_whole(path, png.getvalue())
+                continue
+        except (ValueError, ImportError) as error:
+            problems.append(error)
+        path.unlink(missing_ok=True)
+    if problems:
+        raise problems[0]
+
+
+def _over_grid(
+    grid: Grid,
+    rows: Sequence[tables.Row],
+    directory: SweepDirectory,
+    metric: str,
+    protocol: str,
+) -> Any:
+    """The figure of `sweep.png`."""
     measured = [
         plots.Measured(row.cell.point, _scale(metric) * row.figures[metric])
-        for row in in_order(grid, rows)
+        for row in tables.in_order(grid, rows)
         if metric in row.figures
     ]
     if not measured:
-        raise _nowhere("plot_metric", metric, tables.columns(rows))
-    figure = plots.plot_points(
-        grid.axes, measured, label=_title(metric), lines=_baselines(rows, metric, protocol)
-    )
-    figure.savefig(directory.picture)
-    if over_steps is None:
-        return
+        there = dict.fromkeys([*tables.columns(rows), *scalars(rows, directory)])
+        raise _nowhere("plot_metric", metric, list(there))
+    lines = _baselines(rows, metric, protocol)
+    return plots.plot_points(grid.axes, measured, label=_title(metric), lines=lines)
+
+
+def _over_steps(
+    grid: Grid,
+    rows: Sequence[tables.Row],
+    directory: SweepDirectory,
+    name: str,
+    protocol: str,
+) -> Any:
+    """The figure of `over_steps.png`."""
     curves = []
-    for row in in_order(grid, rows):
-        points = _scalar(directory.run(row.cell), over_steps) if row.figures else {}
+    for row in tables.in_order(grid, rows):
+        points = _scalar(directory.run(row.cell), name) if row.figures else {}
         if points:
-            values = [_scale(over_steps) * value for value in points.values()]
+            values = [_scale(name) * value for value in points.values()]
             curves.append(plots.Curve(row.cell.point, list(points), values))
     if not curves:
-        raise _nowhere("plot_over_steps", over_steps, scalars(rows, directory))
-    figure = plots.plot_curves(
-        grid.axes, curves, label=_title(over_steps), lines=_baselines(rows, over_steps, protocol)
-    )
-    figure.savefig(directory.curves)
+        raise _nowhere("plot_over_steps", name, scalars(rows, directory))
+    lines = _baselines(rows, name, protocol)
+    return plots.plot_curves(grid.axes, curves, label=_title(name), lines=lines)
 
 
 def check_metrics(
@@ -93,11 +127,6 @@ def scalars(rows: Sequence[tables.Row], directory: SweepDirectory) -> Sequence[s
 def default_metric(rows: Sequence[tables.Row]) -> str:
     """kNN accuracy where a run has measured it, else the loss."""
     return "knn_top1" if any("knn_top1" in row.figures for row in rows) else "loss"
-
-
-def in_order(grid: Grid, rows: Sequence[tables.Row]) -> Sequence[tables.Row]:
-    """The rows by point, and by seed within a point."""
-    return sorted(rows, key=lambda row: grid.points.index(row.cell.point))
 
 
 def _scalar(run: RunDirectory, name: str) -> Dict[int, float]:
@@ -134,6 +163,7 @@ def _baselines(rows: Sequence[tables.Row], name: str, protocol: str) -> Dict[str
 
 def _nowhere(flag: str, name: str, there: Sequence[str]) -> SettingsError:
     return SettingsError(
-        f"--{flag}: expected a figure of the runs, one of {', '.join(there) or '(none finished)'}. "
-        f"Received: {name}. The runs and tables are kept; the same command with another name draws."
+        f"--{flag}: expected what a finished run has measured, one of {', '.join(there)}. "
+        f"Received: {name}. The runs and tables are kept; the same command with another name adds "
+        "what is missing."
     )

@@ -146,24 +146,18 @@ class Sweep:
         write_whole(self._directory.cells, tables.cells_csv(self._grid, rows))
         write_whole(self._directory.table, tables.points_csv(self._grid, rows))
         text = tables.markdown(self._grid, rows, self._command)
+        others = self._directory.others(self._grid.cells)
+        if others:
+            text += f"Runs in this directory that are not of this grid, and not shown: {others}.\n"
         write_whole(self._directory.markdown, text)
         if last:
             self._say(f"\n{text}\nTables and pictures: {self._directory.path}")
             for cell in self._grid.cells:
                 if cell.name in self.failures:
                     self._say(f"failed: {cell.name}, see {self._directory.log(cell)}")
-        settings = self._settings
-        if not any(row.figures for row in rows):
-            return
         try:
-            if settings.plot:
-                pictures.draw(
-                    *(self._grid, rows, self._directory),
-                    metric=settings.plot_metric,
-                    over_steps=settings.plot_over_steps,
-                    protocol=self._worker.protocol,
-                )
-            pictures.check_metrics(rows, self._directory, settings.named_metrics())
+            pictures.draw(self._grid, rows, self._directory, self._settings, self._worker.protocol)
+            pictures.check_metrics(rows, self._directory, self._settings.named_metrics())
         except (ValueError, ImportError):
             if last:
                 raise
