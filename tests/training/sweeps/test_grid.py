@@ -177,7 +177,7 @@ def test_a_cell_is_checked_for_its_own_method(grid, words):
     ],
 )
 def test_flags_of_the_sweep_are_refused_in_a_value(grid, flag):
-    with pytest.raises(SettingsError, match=f"{flag} in .*belongs to the sweep.*{flag} outside"):
+    with pytest.raises(SettingsError, match=f"but {flag} belongs to the sweep.*{flag} outside"):
         grid_of(f"--grid={grid}")
 
 
@@ -186,7 +186,7 @@ def test_flags_of_the_sweep_are_refused_in_a_config(tmp_path, line):
     (tmp_path / "base.cfg").write_text(f"{line}\n")
     (tmp_path / "a.cfg").write_text(f"# Flags of a run.\n--flagfile={tmp_path}/base.cfg\n--lr=1\n")
     flag = line.partition("=")[0]
-    with pytest.raises(SettingsError, match=f"{flag} in flagfile=.*a, which belongs to the sweep"):
+    with pytest.raises(SettingsError, match=f"flagfile=.*a, but {flag} belongs to the sweep"):
         grid_of(f"--grid=flagfile={tmp_path}/a.cfg")
     # Nothing of a run is mistaken for one of the sweep.
     (tmp_path / "base.cfg").write_text("--nodeterministic\n--test_split=\n-mira_beta=0.5\n")

@@ -16,7 +16,7 @@ import pytest
 from absl import flags
 
 from tests.training.test_loop import TINY
-from tfssl import config
+from tfssl import config, data
 from tfssl.evaluation import EvaluationConfig
 from tfssl.settings import SettingsError
 from tfssl.training import sweeps
@@ -237,6 +237,21 @@ def test_a_cell_that_cannot_be_read_has_failed_and_the_others_are_shown(stage, d
     assert any("FAILED" in line and re.search(words, line) for line in stage.said)
     text = stage.directory.markdown.read_text()
     assert "| 1 | 0 of 1, 1 failed |" in text and "| 2 | 1 | 4 | 1 | 2 |" in text
+
+
+def test_data_of_finished_cells_are_not_needed(stage, monkeypatch):
+    def none(settings):
+        raise SettingsError("no data any more")
+
+    monkeypatch.setattr(data, "open_splits", none)
+    study = stage.sweep("lr=1,2", seeds=(0,))
+    study.run()
+    study.check_data()
+    with pytest.raises(SettingsError, match="cell lr=3,seed=0: no data any more"):
+        stage.sweep("lr=1,2,3", seeds=(0,)).check_data()
+    chosen = EvaluationConfig(protocol="linear")
+    with pytest.raises(SettingsError, match="cell lr=1,seed=0: no data any more"):
+        stage.sweep("lr=1,2", seeds=(0,), evaluation=chosen).check_data()
 
 
 def test_a_second_sweep_waits(stage):

@@ -156,9 +156,9 @@ def _check_flags(axes: Sequence[Axis], expand: Expand) -> None:
                 name = re.match(r"-*([^=]*)", argument)[1]
                 if argument.startswith("-") and name not in known:
                     raise SettingsError(
-                        f"--grid: expected flags of a run. Received: --{name} in "
-                        f"{axis.flag}={choice.label}, which belongs to the sweep, not to a run. "
-                        f"Remedy: --{name} outside --grid."
+                        f"--grid: expected flags of a run. Received: {axis.flag}={choice.label}, "
+                        f"but --{name} belongs to the sweep, not to a run. Remedy: --{name} "
+                        "outside --grid."
                     )
 
 

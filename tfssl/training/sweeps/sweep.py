@@ -54,7 +54,10 @@ class Sweep:
     def check_data(self) -> None:
         """Raises SettingsError where the data of what is still to be done do not fit it."""
         to_do = [cell for cell in self._grid.cells if self._state(cell) == "open"]
-        check_data(to_do, self._worker.protocol)
+        if to_do:
+            # It can take minutes where images are checked one by one.
+            self._say(f"Opening the data of {len(to_do)} cells.")
+            check_data(to_do, self._worker.protocol)
 
     def run(self) -> None:
         """Brings every cell to its end; failed ones are reported and passed over.
