@@ -44,7 +44,9 @@ def small_settings(name: str, sizes: Optional[Dict] = None, **overrides):
         # The method that the overrides or the default name has small widths as well.
         named = field.metadata["part"]
         base = overrides.get(named, getattr(config, named))
-        small[field.name] = small_settings(base, sizes)
+        # InterCLR refuses the noise-contrastive loss, NPID's default.
+        inner = {"loss": "softmax"} if base == "npid" else {}
+        small[field.name] = small_settings(base, sizes, **inner)
         if base == "byol":
             small.pop("num_negatives", None)  # It has none, and refuses their number.
     return config(**{**small, **overrides})

@@ -11,8 +11,8 @@ from tfssl import evaluation, methods, ops
 from tfssl.training import SGD
 
 EVERY = pytest.mark.parametrize("name", methods.names())
-# Tests that take seconds: on the newest stack, where slow ones are left out, with two methods.
-QUICK = ("mira", "interclr")
+# Tests that take seconds: on the newest stack, where slow ones are left out, with one method.
+QUICK = ("interclr",)
 HEAVY = pytest.mark.parametrize(
     "name",
     [n if n in QUICK else pytest.param(n, marks=pytest.mark.slow) for n in methods.names()],

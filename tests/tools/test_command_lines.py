@@ -31,6 +31,7 @@ def test_a_mistake_is_one_sentence_and_exit_code_2(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "tool, flags",
     [

@@ -97,6 +97,7 @@ def test_online_knn_needs_labels(tmp_path):
     assert prepare(*flags).test is None
 
 
+@pytest.mark.slow
 def test_a_folder_without_labels_trains_to_the_end(tmp_path):
     write_images(tmp_path / "images", 8)
     flags = [f"--dataset=folder:{tmp_path / 'images'}", "--batch_size=4"]

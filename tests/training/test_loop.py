@@ -71,6 +71,7 @@ def test_a_run_leaves_what_it_promises(tmp_path):
     assert np.isfinite(reloaded.signatures["uint8"](tf.constant(images))["features"]).all()
 
 
+@pytest.mark.slow
 def test_patches_reach_the_method_and_the_picture_of_the_views(tmp_path):
     flags = [flag for flag in TINY if not flag.startswith("--mira")]
     flags += ["--method=pirl", "--pirl_num_negatives=8", "--jigsaw", "--jigsaw_patch=10"]

@@ -70,6 +70,7 @@ class Method(tf.keras.Model):
 
     def __init__(self, settings: Settings, plan: Plan):
         super().__init__(name=type(self).__name__.lower())
+        self.check_plan(settings, plan)
         self.settings = settings
         self.plan = plan
         self.global_step = _counter(0, "global_step")
@@ -124,6 +125,11 @@ class Method(tf.keras.Model):
             patch_size: side of the patches that the view family gives; None where it gives none.
         """
         _fit.check_patches(cls.__name__, cls.needs_patches(settings), patch_size)
+
+    @classmethod
+    def check_plan(cls, settings: Settings, plan: Plan) -> None:
+        """Raises SettingsError where the sizes of a run do not fit; called before any network."""
+        del settings, plan
 
     def start_epoch(self, epoch: int, extract: Extract) -> None:
         """What happens between two epochs, before the first step of `epoch`: a clustering.

@@ -57,7 +57,6 @@ class DeepCluster(Method):
                 among its keywords.
         """
         super().__init__(settings, plan)
-        check_clusters(settings.num_clusters, plan.num_records)
         self.encoder = self.fresh_encoder(build_encoder)
         self.head = tf.keras.layers.Dense(
             settings.num_clusters,
@@ -69,6 +68,11 @@ class DeepCluster(Method):
         self.labels = layers.mirrored_state(
             tf.range(plan.num_records) % settings.num_clusters, "labels"
         )
+
+    @classmethod
+    def check_plan(cls, settings: Config, plan: Plan) -> None:
+        """An image or more for every cluster."""
+        check_clusters(settings.num_clusters, plan.num_records)
 
     @property
     def chance_level(self) -> float:

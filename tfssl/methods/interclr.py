@@ -186,6 +186,13 @@ class InterCLR(Method):
         """Those of the base."""
         _BASES[settings.base].check_views(settings.base_settings, sizes)
 
+    @classmethod
+    def check_plan(cls, settings: Config, plan: Plan) -> None:
+        """As of the base, and images enough for clusters that are not small."""
+        _BASES[settings.base].check_plan(settings.base_settings, plan)
+        if settings.intra_weight < 1:
+            check_clusters(settings.num_clusters, plan.num_records, _min_cluster(settings))
+
     def start_epoch(self, epoch: int, extract: Extract) -> None:
         """Global clustering before the first step, and offline every few epochs."""
         if self.clusters is None:
@@ -245,9 +252,6 @@ class InterCLR(Method):
     def _build_clusters(self) -> None:
         """The bank, or the base's own, and clusters that agree with it."""
         settings, plan, dim = self.settings, self.plan, self.base.embedding_dim
-        online = settings.labels == "online"
-        min_cluster = settings.min_cluster if online else 0
-        check_clusters(settings.num_clusters, plan.num_records, min_cluster)
         self.bank = getattr(self.base, "bank", None) or layers.FeatureBank(
             plan.num_records, dim, new_weight=1.0, seed=plan.seed, name="bank"
         )
@@ -255,7 +259,7 @@ class InterCLR(Method):
             *(plan.num_records, settings.num_clusters, dim),
             assign=settings.assign,
             publish_every=settings.publish_every,
-            min_cluster=min_cluster,
+            min_cluster=_min_cluster(settings),
             name="clusters",
         )
         self.clusters.recompute(self.bank.features)
@@ -301,3 +305,8 @@ class InterCLR(Method):
         )
         batch = indices.shape[0]
         return ops.local_rows(labels, batch), self.bank.rows(ops.local_rows(drawn, batch))
+
+
+def _min_cluster(settings: Config) -> int:
+    """The size below which clusters are replaced: of offline labels none is."""
+    return settings.min_cluster if settings.labels == "online" else 0

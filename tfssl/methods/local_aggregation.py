@@ -54,11 +54,16 @@ class LocalAggregation(npid.NPID):
     def __init__(self, settings: Config, plan: Plan, build_encoder: Callable[[], tf.keras.Model]):
         """Builds NPID and the labels; see `NPID`."""
         super().__init__(settings, plan, build_encoder)
-        check_clusters(settings.num_clusters, plan.num_records)
         numbers = tf.range(plan.num_records) % settings.num_clusters
         self.labels = layers.mirrored_state(
             tf.tile(numbers[tf.newaxis], [settings.num_clusterings, 1]), "labels"
         )
+
+    @classmethod
+    def check_plan(cls, settings: Config, plan: Plan) -> None:
+        """As of NPID, and an image or more for every cluster."""
+        super().check_plan(settings, plan)
+        check_clusters(settings.num_clusters, plan.num_records)
 
     @property
     def chance_level(self) -> Optional[float]:

@@ -58,18 +58,31 @@ class MoCo(InstanceMethod):
                 whether replicas share batch statistics.
         """
         super().__init__(settings, plan)
-        if plan.batch_size > settings.queue_size:
-            raise SettingsError(
-                f"queue_size: expected at least the batch, {plan.batch_size} images. Received: "
-                f"{settings.queue_size}.",
-                "queue_size",
-            )
-        self._check_groups()
         self.query = self._build_network(build_encoder)
         self.key = layers.Teacher(lambda: self._build_network(build_encoder), self.query)
         self.queue = layers.Queue(
             settings.queue_size, settings.projection_dim, seed=plan.seed, name="queue"
         )
+
+    @classmethod
+    def check_plan(cls, settings: Config, plan: Plan) -> None:
+        """A queue for the batch; groups that divide it evenly, and that keys can change."""
+        groups, batch, parts = settings.bn_groups, plan.batch_size, plan.micro_batches
+        if batch > settings.queue_size:
+            raise SettingsError(
+                f"queue_size: expected at least the batch, {batch} images. Received: "
+                f"{settings.queue_size}.",
+                "queue_size",
+            )
+        replicas = tf.distribute.get_strategy().num_replicas_in_sync
+        uneven = batch % groups or groups % (replicas * parts)
+        if groups > 1 and (uneven or groups == parts):
+            raise SettingsError(
+                f"bn_groups: expected 1, or two or more groups in each micro-batch, of which there "
+                f"are {parts}, evenly over {replicas} replicas and {batch} images. Received: "
+                f"{groups}.",
+                "bn_groups",
+            )
 
     @property
     def chance_level(self) -> float:
@@ -126,19 +139,6 @@ class MoCo(InstanceMethod):
             shuffle = self.draw_key(_SHUFFLE)
             keys = layers.in_shuffled_groups(self.key, second, groups, key=shuffle)
         return tf.math.l2_normalize(queries, axis=1), tf.math.l2_normalize(keys, axis=1)
-
-    def _check_groups(self) -> None:
-        """Raises SettingsError unless images divide evenly, and keys can change their group."""
-        groups, batch = self.settings.bn_groups, self.plan.batch_size
-        replicas = tf.distribute.get_strategy().num_replicas_in_sync
-        parts = self.plan.micro_batches
-        uneven = batch % groups or groups % (replicas * parts)
-        if groups > 1 and (uneven or groups == parts):
-            raise SettingsError(
-                f"bn_groups: expected 1, or two or more groups in each of {parts} micro-batches, "
-                f"evenly over {replicas} replicas and {batch} images. Received: {groups}.",
-                "bn_groups",
-            )
 
     def _build_network(self, build_encoder: Callable[..., tf.keras.Model]) -> tf.keras.Sequential:
         # Groups have their own statistics, also where replicas would share them.

@@ -69,7 +69,6 @@ class NPID(BankMethod):
             build_encoder: makes a fresh backbone, images -> `[batch, dim]` features.
         """
         super().__init__(settings, plan, build_encoder)
-        _check_temperature(settings, plan.num_records)
         # Z of the noise-contrastive estimation: 0 until the first batch has been seen.
         self.partition = tf.Variable(
             0.0,
@@ -78,6 +77,18 @@ class NPID(BankMethod):
             name="partition",
             aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
         )
+
+    @classmethod
+    def check_plan(cls, settings: Config, plan: Plan) -> None:
+        """A noise-contrastive loss whose Z is a float32 number."""
+        largest = math.log(tf.float32.max) - math.log(plan.num_records)
+        if settings.loss == "nce" and 1 / settings.temperature > largest:
+            raise SettingsError(
+                f"temperature: expected at least {1 / largest:.2g} with loss nce and "
+                f"{plan.num_records} images. Received: {settings.temperature:g}. Remedy: loss "
+                "softmax.",
+                "temperature",
+            )
 
     @property
     def chance_level(self) -> float:
@@ -142,14 +153,3 @@ class NPID(BankMethod):
         z = tf.where(self.partition > 0, self.partition, tf.cast(mean, self.partition.dtype))
         self.partition.assign(z)
         return z
-
-
-def _check_temperature(settings: Config, num_records: int) -> None:
-    """Raises SettingsError where Z of the noise-contrastive loss could exceed float32."""
-    largest = math.log(tf.float32.max) - math.log(num_records)
-    if settings.loss == "nce" and 1 / settings.temperature > largest:
-        raise SettingsError(
-            f"temperature: expected at least {1 / largest:.2g} with loss nce and {num_records} "
-            f"images. Received: {settings.temperature:g}. Remedy: loss softmax.",
-            "temperature",
-        )

@@ -66,7 +66,6 @@ class ODC(InstanceMethod):
             build_encoder: makes a fresh backbone, images -> `[batch, dim]` features.
         """
         super().__init__(settings, plan)
-        check_clusters(settings.num_clusters, plan.num_records, settings.min_cluster)
         self.encoder = build_encoder()
         self.hidden = layers.projector(
             self.encoder.feature_dim,
@@ -103,6 +102,11 @@ class ODC(InstanceMethod):
             name="clusters",
         )
         self.clusters.recompute(self.bank.features)
+
+    @classmethod
+    def check_plan(cls, settings: Config, plan: Plan) -> None:
+        """Images enough for clusters that are not small."""
+        check_clusters(settings.num_clusters, plan.num_records, settings.min_cluster)
 
     @property
     def chance_level(self) -> float:

@@ -96,10 +96,12 @@ def check_sizes(config: ExperimentConfig, train: data.Source) -> methods.Plan:
     """The sizes of a run on its training records.
 
     Raises:
-        SettingsError: a batch larger than the data, or a schedule that does not fit the run.
+        SettingsError: a batch larger than the data, a schedule that does not fit the run, or more
+            clusters than images.
     """
     plan = _plan(config.training, train)
     _learning_rate(config, plan)
+    methods.get(config.training.method).check_plan(config.method, plan)
     return plan
 
 

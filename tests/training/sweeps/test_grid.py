@@ -153,7 +153,10 @@ def test_mistakes_are_one_sentence_that_names_the_cell(given, words):
 @pytest.mark.parametrize(
     "grid, words",
     [
-        ("method=npid,pirl", ["cell method=pirl", "the patches of a jigsaw", "--jigsaw"]),
+        (
+            "num_views=1;method=npid,pirl",
+            ["cell num_views=1,method=pirl", "the patches of a jigsaw", "--jigsaw"],
+        ),
         ("method=simclr;accumulation=1,2", ["cell method=simclr,accumulation=2", "expected 1"]),
     ],
 )
