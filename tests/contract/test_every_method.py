@@ -38,7 +38,7 @@ def test_repeats_from_a_seed(name):
     harness.assert_same_state(harness.state(one), harness.state(other), 0.0)
 
 
-@EVERY
+@HEAVY
 def test_loss_starts_near_its_chance_level(name):
     """Once queue and bank hold what an untrained network makes, and with a soft softmax."""
     sizes = {**harness.SMALL, "temperature": 1.0}
@@ -168,7 +168,7 @@ def test_restored_method_makes_the_same_next_step(name, tmp_path):
     harness.assert_same_state(harness.state(method), harness.state(other), 0.0)
 
 
-@EVERY
+@HEAVY
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
 def test_half_precision_stays_finite(name, policy):
     tf.keras.mixed_precision.set_global_policy(policy)
@@ -181,7 +181,7 @@ def test_half_precision_stays_finite(name, policy):
     assert all(np.isfinite(array).all() for array in harness.state(method))
 
 
-@EVERY
+@HEAVY
 def test_parts_of_a_batch_give_the_mean_gradient(name, float64):
     if methods.get(name).splits_batch is not True:
         assert isinstance(methods.get(name).splits_batch, str)
@@ -205,7 +205,7 @@ def test_parts_of_a_batch_give_the_mean_gradient(name, float64):
         np.testing.assert_allclose(variable.numpy(), expected, atol=1e-9)
 
 
-@EVERY
+@HEAVY
 def test_train_function_follows_a_restored_step(name, tmp_path):
     """Later phases are chosen by the step in the checkpoint, not by the steps seen so far."""
     batch = harness.make_batch(name)

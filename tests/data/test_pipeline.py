@@ -149,6 +149,9 @@ def test_a_resumed_stream_is_the_tail_of_the_full_one(source, family, start):
     tail = training_batches(source, family, start_step=start, **settings)
     assert tail.cardinality() == max(12 - start, 0)
     assert_same(collect(tail), full[start:])
+    part = training_batches(source, family, start_step=start, num_steps=2, **settings)
+    assert part.cardinality() == min(max(12 - start, 0), 2)
+    assert_same(collect(part), full[start : start + 2])
 
 
 def test_seed_and_epoch_change_order_and_views(source, family):
@@ -286,6 +289,8 @@ def test_what_cannot_be_cut_is_refused(source, family):
         make(input_context=tf.distribute.InputContext(1, 0, 3))
     with pytest.raises(ValueError, match="start_step=-1"):
         make(start_step=-1)
+    with pytest.raises(ValueError, match="num_steps=0"):
+        make(num_steps=0)
     source._labels = None
     with pytest.raises(ValueError, match="has none"):
         make(with_labels=True)

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from tests.training.test_loop import TINY
+from tests.training.test_loop import QUICK, TINY
 
 ROOT = pathlib.Path(__file__).parents[2]
 
@@ -49,7 +49,7 @@ def test_help_lists_the_flags(tool, flags):
 @pytest.mark.slow
 def test_train_evaluate_export(tmp_path):
     directory = f"--run_dir={tmp_path / 'run'}"
-    flags = [*TINY, "--final_knn", directory]
+    flags = [*QUICK, "--final_knn", directory]
     trained = run("train", *flags)
     assert trained.returncode == 0, trained.stderr
     assert "test kNN accuracy" in trained.stdout and "raw pixels" in trained.stdout

@@ -10,15 +10,10 @@ import time
 import pytest
 
 from tests.tools.test_command_lines import ROOT, run
-from tests.training.test_loop import TINY
+from tests.training.test_loop import QUICK
 
 FLAGS = [
-    *(flag for flag in TINY if not flag.startswith("--mira")),
-    # It starts sooner than others: no kernel is compiled.
-    "--method=simsiam",
-    "--simsiam_hidden_dim=16",
-    "--simsiam_projection_dim=16",
-    "--simsiam_predictor_dim=8",
+    *QUICK,
     "--deterministic",
     "--log_every=5",
     "--seeds=3",

@@ -11,18 +11,18 @@ import time
 
 import pytest
 
-from tests.training.test_loop import TINY
+from tests.training.test_loop import QUICK, TINY
 from tfssl import config, training
 from tfssl.training.reports import read_rows
 
 ROOT = pathlib.Path(__file__).parents[2]
 
 
-def start(run_dir, *flags, cluster, task):
+def start(run_dir, flags, cluster, task):
     place = {"cluster": {"worker": cluster}, "task": {"type": "worker", "index": task}}
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "TF_CONFIG": json.dumps(place)}
     return subprocess.Popen(
-        [sys.executable, "tools/train.py", *TINY, *flags, f"--run_dir={run_dir}"],
+        [sys.executable, "tools/train.py", *flags, f"--run_dir={run_dir}"],
         cwd=ROOT,
         env=environment,
         stdout=subprocess.DEVNULL,
@@ -42,13 +42,13 @@ def free_ports(count):
 
 @pytest.mark.slow
 def test_two_workers_agree_with_one_process(tmp_path):
-    flags = ["--steps=4", "--log_every=1", "--save_every=2", "--final_export"]
+    flags = [*TINY, "--steps=4", "--log_every=1", "--save_every=2", "--final_export"]
     cluster = [f"127.0.0.1:{port}" for port in free_ports(2)]
     workers = [
-        start(tmp_path / "pair", *flags, "--strategy=multiworker", cluster=cluster, task=task)
+        start(tmp_path / "pair", [*flags, "--strategy=multiworker"], cluster, task)
         for task in range(2)
     ]
-    wanted = config.parse([*TINY, *flags])[0]
+    wanted = config.parse(flags)[0]
     alone = training.RunDirectory(tmp_path / "alone")
     alone.claim(config.to_flagfile(wanted))
     training.train(training.prepare(wanted), alone)
@@ -70,9 +70,9 @@ def test_two_workers_agree_with_one_process(tmp_path):
 @pytest.mark.slow
 def test_a_signal_to_one_worker_stops_both_at_the_same_step(tmp_path):
     cluster = [f"127.0.0.1:{port}" for port in free_ports(2)]
-    flags = ["--strategy=multiworker", "--steps=100000", "--log_every=5"]
+    flags = [*QUICK, "--strategy=multiworker", "--steps=100000", "--log_every=5"]
     run_dir = tmp_path / "pair"
-    workers = [start(run_dir, *flags, cluster=cluster, task=task) for task in range(2)]
+    workers = [start(run_dir, flags, cluster, task) for task in range(2)]
     try:
         deadline = time.time() + 300
         while time.time() < deadline and not (run_dir / "metrics.jsonl").exists():

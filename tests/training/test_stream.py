@@ -94,6 +94,7 @@ def test_without_an_order_there_is_one_stream():
 
 def test_an_optimizer_that_always_has_momentum_is_refused():
     flags = [flag for flag in TINY if not flag.startswith(("--mira", "--optimizer"))]
-    flags += ["--method=deepcluster", "--num_views=1", "--optimizer=adamw"]
+    flags += ["--method=deepcluster", "--deepcluster_num_clusters=9"]
+    flags += ["--num_views=1", "--optimizer=adamw"]
     with pytest.raises(SettingsError, match="DeepCluster.*Received: AdamW.*--optimizer=sgd"):
         training.prepare(config.parse(flags)[0])

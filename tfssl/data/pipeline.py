@@ -69,6 +69,7 @@ def training_batches(
     seed: int,
     epochs: int,
     start_step: int = 0,
+    num_steps: Optional[int] = None,
     order: Optional[np.ndarray] = None,
     with_labels: bool = False,
     micro_batches: int = 1,
@@ -88,6 +89,7 @@ def training_batches(
         seed: the run's seed, an int64.
         epochs: length of the whole run.
         start_step: optimizer steps already done; the stream is the tail of the full one.
+        num_steps: at most so many steps, >= 1; nothing is read ahead of them. None: to the end.
         order: integers, drawable records, at least as many as an epoch has rows: what the epoch of
             `start_step` visits, again where a record comes again, each time in a view of its own.
             The stream ends with that epoch. None: a keyed permutation in every epoch.
@@ -102,13 +104,15 @@ def training_batches(
 
     Raises:
         SettingsError: the batch cannot be cut evenly or is larger than the source.
-        ValueError: labels are wanted and there are none; negative `start_step`; an order that is
-            too short or has records that cannot be drawn.
+        ValueError: labels are wanted and there are none; a number of steps out of range; an order
+            that is too short or has records that cannot be drawn.
     """
     context = input_context or tf.distribute.InputContext()
     steps = steps_per_epoch(source, batch_size)
-    if start_step < 0:
-        raise ValueError(f"expected start_step >= 0. Received: start_step={start_step}.")
+    if start_step < 0 or (num_steps is not None and num_steps < 1):
+        raise ValueError(
+            f"expected start_step >= 0 and num_steps >= 1. Received: {start_step=}, {num_steps=}."
+        )
     rows = _rows(batch_size, micro_batches, context)
     first_epoch, first_step = divmod(start_step, steps)
     if order is not None:
@@ -129,8 +133,11 @@ def training_batches(
             elements = {"index": own(order), "place": own(places)}
         return tf.data.Dataset.from_tensor_slices(elements).map(lambda e: {**e, "epoch": epoch})
 
-    remaining = max(epochs * steps - start_step, 0) * micro_batches * _local_replicas(context)
-    dataset = tf.data.Dataset.range(first_epoch, epochs).flat_map(epoch_elements)
+    remaining = max(epochs * steps - start_step, 0)
+    if num_steps is not None:
+        remaining = min(remaining, num_steps)
+    remaining *= micro_batches * _local_replicas(context)
+    dataset = tf.data.Dataset.range(first_epoch, epochs).flat_map(epoch_elements).take(remaining)
     dataset = dataset.apply(tf.data.experimental.assert_cardinality(remaining))
     return _assemble(dataset, source, family, seed=seed, with_labels=with_labels, rows=rows)
 

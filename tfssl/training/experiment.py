@@ -53,6 +53,8 @@ class Experiment:
         start_step: int,
         order: Optional[np.ndarray] = None,
         context: Optional[tf.distribute.InputContext] = None,
+        *,
+        num_steps: Optional[int] = None,
     ) -> tf.data.Dataset:
         """Training batches from a step on, the same whenever the run was resumed.
 
@@ -61,6 +63,7 @@ class Experiment:
             order: the records that the epoch of this step visits; the batches then end with it.
                 None: every record once an epoch, to the end of the run.
             context: the part of each batch that one input pipeline reads; None for all of it.
+            num_steps: no more than so many steps; None: to the end of the run.
         """
         run, plan = self.config.training, self.plan
         return data.training_batches(
@@ -70,6 +73,7 @@ class Experiment:
             micro_batches=run.accumulation,
             seed=run.seed,
             start_step=start_step,
+            num_steps=num_steps,
             epochs=-(-plan.total_steps // plan.steps_per_epoch),
             order=order,
             input_context=context,

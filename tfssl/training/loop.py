@@ -176,7 +176,7 @@ def _check_weights(method, step: int, checkpoints: Checkpoints) -> None:
 
 def _show_views(experiment: Experiment, run: RunDirectory, report: _Report) -> None:
     """Saves the grid of the first batch's views, as the method sees them."""
-    batch = next(iter(experiment.own_batches(0)))
+    batch = next(iter(experiment.own_batches(0, num_steps=1)))
     family = experiment.family
     grid = plots.view_grid(
         [view.numpy() for view in batch["views"]],
