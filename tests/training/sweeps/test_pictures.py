@@ -2,6 +2,7 @@
 
 import pytest
 
+from tfssl.settings import SettingsError
 from tfssl.training.sweeps import SweepConfig, SweepDirectory, pictures, tables
 from tfssl.training.sweeps.grid import Cell, Grid
 
@@ -71,3 +72,45 @@ def test_figures_that_are_no_numbers_do_not_end_the_drawing(draw, value):
     assert str(value) in tables.markdown(grid, rows, "")
     grid, rows = sweep("a", figures=lambda *_: {"loss": value})
     draw(grid, rows, "loss")
+
+
+def test_pictures_that_are_not_drawn_anew_are_removed(stage):
+    both = (stage.directory.picture, stage.directory.curves)
+    stage.sweep("lr=1,2", plot=True, plot_over_steps="loss").run()
+    assert [path.exists() for path in both] == [True, True]
+    stage.sweep("lr=1,2", plot=True).run()
+    assert [path.exists() for path in both] == [True, False]
+    # One that cannot be drawn does not keep the other away.
+    with pytest.raises(SettingsError, match="--plot_metric: .*steps, .*loss, inter. Rec.*: intra"):
+        stage.sweep("lr=1,2", plot=True, plot_metric="intra", plot_over_steps="loss").run()
+    assert [path.exists() for path in both] == [False, True]
+    stage.sweep("lr=1,2").run()  # --noplot
+    assert [path.exists() for path in both] == [False, False]
+    assert not list(stage.path.glob("*.tmp"))
+
+
+def test_pictures_show_what_the_runs_have(stage, monkeypatch):
+    drawn = {}
+    for name in ("plot_points", "plot_curves"):
+        real = getattr(plots, name)
+
+        def note(*arguments, name=name, real=real, **more):
+            drawn[name] = (*arguments, more["label"])
+            return real(*arguments, **more)
+
+        monkeypatch.setattr(plots, name, note)
+    stage.sweep("lr=1,2", plot=True, plot_metric="inter", plot_over_steps="loss").run()
+    axes, measured, label = drawn["plot_points"]
+    assert axes == ("lr",) and label == "inter"
+    assert measured == [(("1",), 1.0), (("1",), 2.0), (("2",), 2.0), (("2",), 3.0)]
+    axes, curves, label = drawn["plot_curves"]
+    assert curves[1] == (("1",), [2, 4], [4.0, 2.0])
+    for picture in (stage.directory.picture, stage.directory.curves):
+        assert picture.read_bytes().startswith(b"\x89PNG")
+
+    with pytest.raises(SettingsError, match="--plot_metric: .*loss.*Received: knn_top1"):
+        stage.sweep("lr=1,2", plot=True, plot_metric="knn_top1").run()
+    with pytest.raises(
+        SettingsError, match="--plot_over_steps: .*one of inter, loss. Received: intra"
+    ):
+        stage.sweep("lr=1,2", plot=True, plot_over_steps="intra").run()

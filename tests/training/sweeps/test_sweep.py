@@ -1,6 +1,6 @@
 """A sweep around stand-ins of its tools: what is called, skipped, reported and written when.
 
-The stand-ins are programs of the standard library; tests/tools/test_sweep.py takes the real ones.
+tests/tools/test_sweep.py takes the real ones.
 """
 
 import fcntl
@@ -13,97 +13,11 @@ import threading
 import time
 
 import pytest
-from absl import flags
 
-from tests.training.test_loop import TINY
-from tfssl import config, data
+from tfssl import data
 from tfssl.evaluation import EvaluationConfig
 from tfssl.settings import SettingsError
 from tfssl.training import sweeps
-
-# Fails at --lr=0.5; at --lr=0.25 waits for SIGTERM, at the first time. The loss tells the flags.
-TRAIN = """
-import json, pathlib, signal, sys, time
-given = dict(a[2:].partition("=")[::2] for a in sys.argv[1:])
-run = pathlib.Path(given["run_dir"])
-with open(run.parents[1] / "calls", "a") as calls:
-    calls.write("train " + run.name + "\\n")
-run.mkdir(parents=True, exist_ok=True)
-lines = [a for a in sys.argv[1:] if not a.startswith("--run_dir")]
-(run / "flags.cfg").write_text("\\n".join(lines) + "\\n")
-print("bar 1\\rbar 2")
-if given["lr"] == "0.5":
-    sys.exit("error: no such luck")
-if given["lr"] == "0.25" and not (run / "waited").exists():
-    def stop(*_):
-        (run / "waited").write_text("")
-        sys.exit(2)
-    signal.signal(signal.SIGTERM, stop)
-    (run / "waiting").write_text("")
-    time.sleep(60)
-    sys.exit(3)
-loss = float(given["lr"]) + int(given["seed"])
-(run / "metrics.jsonl").write_text(
-    json.dumps({"step": 2, "loss": 2 * loss, "inter": 1.0})
-    + "\\n" + json.dumps({"step": 4, "loss": loss, "inter": loss}) + "\\n"
-)
-result = {"method": "mira", "steps": 4, "train_seconds": 1.0, "final": {"loss": loss}, "knn": {}}
-(run / "result.json").write_text(json.dumps(result))
-"""
-EVALUATE = """
-import json, pathlib, sys
-given = dict(a[2:].partition("=")[::2] for a in sys.argv[1:])
-run = pathlib.Path(given["run_dir"])
-with open(run.parents[1] / "calls", "a") as calls:
-    calls.write("evaluate " + run.name + "\\n")
-(run / "evaluation").mkdir(exist_ok=True)
-content = json.loads((run.parents[1] / "judgement.json").read_text())
-(run / "evaluation" / "linear.json").write_text(json.dumps(content))
-"""
-
-
-FLAGS = flags.FlagValues()
-config.define(FLAGS)
-
-
-class Stage:
-    """A directory with the stand-ins, and sweeps in it."""
-
-    def __init__(self, path):
-        self.path, self.said = path, []
-        for name, program in (("train", TRAIN), ("evaluate", EVALUATE)):
-            (path / f"{name}.py").write_text(program)
-        self.directory = sweeps.SweepDirectory(path)
-
-    def sweep(self, grid, *given, seeds=(0, 1), evaluation=None, **settings):
-        read = config.reader(FLAGS)
-        self.grid = sweeps.make_grid([*TINY, *given, f"--grid={grid}"], seeds, read)
-        self.directory.check(self.grid.cells, config.complete_flagfile)
-        chosen = config.to_arguments(evaluation) if evaluation else ()
-        return sweeps.Sweep(
-            self.grid,
-            self.directory,
-            sweeps.Worker(self.directory, self.path, evaluation, chosen),
-            sweeps.SweepConfig(**{"plot": False, **settings}),
-            command="the command",
-            say=self.said.append,
-        )
-
-    def calls(self):
-        """What the stand-ins were called for since the last question."""
-        path = self.path / "calls"
-        lines = path.read_text().splitlines() if path.exists() else []
-        path.unlink(missing_ok=True)
-        return lines
-
-    def files(self):
-        """Every file of the runs with its time of change."""
-        return {p: p.stat().st_mtime_ns for p in (self.path / "runs").rglob("*") if p.is_file()}
-
-
-@pytest.fixture
-def stage(tmp_path):
-    return Stage(tmp_path)
 
 
 def test_every_cell_is_trained_once(stage):
@@ -315,22 +229,6 @@ def test_a_smaller_grid_says_how_many_runs_it_does_not_show(stage):
     assert any("not of this grid, and not shown: 3." in line for line in stage.said)
 
 
-def test_pictures_that_are_not_drawn_anew_are_removed(stage):
-    pytest.importorskip("matplotlib")
-    both = (stage.directory.picture, stage.directory.curves)
-    stage.sweep("lr=1,2", plot=True, plot_over_steps="loss").run()
-    assert [path.exists() for path in both] == [True, True]
-    stage.sweep("lr=1,2", plot=True).run()
-    assert [path.exists() for path in both] == [True, False]
-    # One that cannot be drawn does not keep the other away.
-    with pytest.raises(SettingsError, match="--plot_metric: .*steps, .*loss, inter. Rec.*: intra"):
-        stage.sweep("lr=1,2", plot=True, plot_metric="intra", plot_over_steps="loss").run()
-    assert [path.exists() for path in both] == [False, True]
-    stage.sweep("lr=1,2").run()  # --noplot
-    assert [path.exists() for path in both] == [False, False]
-    assert not list(stage.path.glob("*.tmp"))
-
-
 def test_missing_matplotlib_is_named_and_the_tables_are_there(stage, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(ImportError, match=r"\[plots\].*--noplot"):
@@ -339,33 +237,3 @@ def test_missing_matplotlib_is_named_and_the_tables_are_there(stage, monkeypatch
     assert stage.directory.cells.exists() and stage.directory.markdown.exists()
     assert not stage.directory.picture.exists()
     stage.sweep("lr=1,2").run()  # --noplot
-
-
-def test_pictures_show_what_the_runs_have(stage, monkeypatch):
-    pytest.importorskip("matplotlib")
-    from tfssl import plots
-
-    drawn = {}
-    for name in ("plot_points", "plot_curves"):
-        real = getattr(plots, name)
-
-        def note(*arguments, name=name, real=real, **more):
-            drawn[name] = (*arguments, more["label"])
-            return real(*arguments, **more)
-
-        monkeypatch.setattr(plots, name, note)
-    stage.sweep("lr=1,2", plot=True, plot_metric="inter", plot_over_steps="loss").run()
-    axes, measured, label = drawn["plot_points"]
-    assert axes == ("lr",) and label == "inter"
-    assert measured == [(("1",), 1.0), (("1",), 2.0), (("2",), 2.0), (("2",), 3.0)]
-    axes, curves, label = drawn["plot_curves"]
-    assert curves[1] == (("1",), [2, 4], [4.0, 2.0])
-    for picture in (stage.directory.picture, stage.directory.curves):
-        assert picture.read_bytes().startswith(b"\x89PNG")
-
-    with pytest.raises(SettingsError, match="--plot_metric: .*loss.*Received: knn_top1"):
-        stage.sweep("lr=1,2", plot=True, plot_metric="knn_top1").run()
-    with pytest.raises(
-        SettingsError, match="--plot_over_steps: .*one of inter, loss. Received: intra"
-    ):
-        stage.sweep("lr=1,2", plot=True, plot_over_steps="intra").run()
