@@ -15,7 +15,7 @@ def test_agree_with_loops(batch):
     last = [max(j for j in range(batch) if indices[j] == i) for i in indices]
     np.testing.assert_array_equal(ops.last_of_equals(tf.constant(indices)), last)
     sums = [rows[indices == i].sum(axis=0) for i in indices]
-    received = ops.sums_of_equals(tf.constant(indices), tf.constant(rows)).numpy()
+    received = ops.sums_of_equals(tf.constant(indices), tf.constant(rows), 20).numpy()
     np.testing.assert_allclose(received, sums, atol=1e-12)
     for i in indices:
         assert len({row.tobytes() for row in received[indices == i]}) == 1
@@ -23,7 +23,7 @@ def test_agree_with_loops(batch):
 
 def test_inside_an_xla_program():
     program = tf.function(ops.sums_of_equals, jit_compile=True)
-    sums = program(tf.constant([4, 9, 4]), tf.constant([1.0, 2.0, 3.0]))
+    sums = program(tf.constant([4, 9, 4]), tf.constant([1.0, 2.0, 3.0]), 10)
     np.testing.assert_array_equal(sums, [4.0, 2.0, 4.0])
     last = tf.function(ops.last_of_equals, jit_compile=True)
     np.testing.assert_array_equal(last(tf.constant([4, 9, 4])), [2, 1, 2])

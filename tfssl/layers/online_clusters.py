@@ -114,6 +114,7 @@ class OnlineClusters(tf.keras.layers.Layer):
             change.old,
             change.new,
             change.counted,
+            self.num_clusters,
             tf.gather(self.sums, touched),
             tf.gather(self.sizes, touched),
             tf.gather(self.centroids, touched),
@@ -203,13 +204,14 @@ def _assign(rows, centroids, kind):
 
 
 @tf.function(jit_compile=True, autograph=False)
-def _moved(touched, old, new, counted, sums, sizes, centroids):
+def _moved(touched, old, new, counted, number, sums, sizes, centroids):
     """Sums, sizes and means of the touched clusters after the batch's rows have moved."""
     signs = tf.concat([-tf.cast(counted, tf.int32), tf.cast(counted, tf.int32)], axis=0)
     rows = tf.concat([old, new], axis=0) * tf.cast(signs, old.dtype)[:, tf.newaxis]
-    sizes += ops.sums_of_equals(touched, signs)
+    sizes += ops.sums_of_equals(touched, signs, number)
+    sums += ops.sums_of_equals(touched, rows, number)
     # An empty cluster starts anew from an exact 0.
-    sums = tf.where((sizes > 0)[:, tf.newaxis], sums + ops.sums_of_equals(touched, rows), 0.0)
+    sums = tf.where((sizes > 0)[:, tf.newaxis], sums, 0.0)
     return sums, sizes, _means(sums, sizes, centroids)
 
 

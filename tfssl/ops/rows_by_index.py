@@ -30,20 +30,21 @@ def last_of_equals(indices: tf.Tensor) -> tf.Tensor:
     return tf.reduce_max(tf.where(indices[:, tf.newaxis] == indices, places, -1), axis=1)
 
 
-def sums_of_equals(indices: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
+def sums_of_equals(indices: tf.Tensor, rows: tf.Tensor, below: int) -> tf.Tensor:
     """For each entry, the sum of the rows of all entries with its index.
 
     Args:
-        indices: `[batch]` integers.
+        indices: `[batch]` integers in [0, below).
         rows: `[batch, ...]` numbers.
+        below: a table of so many int32 is made: cheaper than comparing all pairs of a batch where
+            indices are not from millions.
 
     Returns:
         The shape and type of `rows`; equal indices have equal rows, to the bit.
     """
     number = indices.shape[0]
-    equal = indices[:, tf.newaxis] == indices
-    # The smallest of many integers is found faster than the place of the first True.
-    first = tf.reduce_min(tf.where(equal, tf.range(number), number), axis=1)
+    table = tf.math.unsorted_segment_min(tf.range(number), indices, below)
+    first = tf.gather(table, indices)
     return tf.gather(tf.math.unsorted_segment_sum(rows, first, number), first)
 
 
