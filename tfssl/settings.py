@@ -76,6 +76,16 @@ class Settings:
     def check(self) -> None:
         """Raises SettingsError on impossible combinations; subclasses say which."""
 
+    def refuse(self, reason: str, *names: str) -> None:
+        """Raises SettingsError where a named setting, without an effect, is not its default."""
+        for field in dataclasses.fields(self):
+            if field.name in names and getattr(self, field.name) != field.default:
+                raise SettingsError(
+                    f"{field.name}: expected no value, because {reason}. Received: "
+                    f"{getattr(self, field.name)}. Remedy: drop it.",
+                    field.name,
+                )
+
 
 def value_type(owner: type, field: dataclasses.Field) -> type:
     """The plain class (bool, int, float, str) behind a field's annotation, Optional or not."""

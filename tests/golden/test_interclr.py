@@ -289,6 +289,36 @@ def test_offline_labels_wait_for_their_epochs():
     np.testing.assert_array_equal(method.bank.features, bank)
 
 
+@pytest.mark.parametrize("labels", ["online", "offline"])
+def test_a_warm_start_is_the_base_alone_and_ends_with_a_clustering(labels):
+    plan = harness.make_plan(steps_per_epoch=2)
+    settings = dict(plan=plan, labels=labels, warm_start_epochs=2, min_cluster=0)
+    method = build("npid", kind="graph", **settings)
+    alone = harness.build("npid", kind="graph", plan=plan, loss="softmax", bank_start="embeddings")
+    rows = np.random.default_rng(3).normal(size=[RECORDS, 128]).astype(np.float32)
+    for each in (method, alone):
+        each.start_epoch(0, lambda network: tf.constant(rows))
+    for step in range(4):
+        if step == 2:
+            method.start_epoch(1, None)
+        batch = harness.make_batch("npid", seed=step)
+        logs = harness.step(method, batch)
+        assert logs["loss"] == logs["intra"] == harness.step(alone, batch)["loss"]
+        assert logs["inter"] == 0
+    np.testing.assert_array_equal(method.bank.features, alone.bank.features)
+    method.start_epoch(2, lambda network: tf.constant(rows[::-1].copy()))
+    clustered = {"online": method.bank.features.numpy(), "offline": unit(rows[::-1])}[labels]
+    key = int(ops.fold_key(0, 2))
+    number = method.settings.num_clusters
+    _, expected = ops.kmeans(
+        tf.constant(clustered), num_clusters=number, num_iterations=20, seed=key
+    )
+    np.testing.assert_array_equal(method.clusters.labels, expected)
+    logs = harness.step(method, harness.make_batch("npid", seed=4))
+    assert logs["inter"] > 0
+    assert logs["loss"] == pytest.approx(0.75 * logs["intra"] + 0.25 * logs["inter"], rel=1e-5)
+
+
 def test_two_replicas_stay_equal_over_twenty_steps(two_replicas):
     """Property 18: bank, queue, labels, sums, sizes and centroids, to the bit."""
     with two_replicas.scope():

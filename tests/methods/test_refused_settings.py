@@ -24,6 +24,14 @@ def test_clusters_are_small_only_below_half_the_mean_size(name):
         harness.build(name, num_clusters=8, min_cluster=5)
 
 
+@pytest.mark.parametrize("name", ["local_aggregation", "interclr"])
+def test_a_warm_start_ends_before_the_run(name):
+    plan = harness.make_plan(steps_per_epoch=4, total_steps=12)
+    harness.build(name, plan=plan, warm_start_epochs=2)
+    with pytest.raises(SettingsError, match="warm_start_epochs: expected fewer .*, 3. Received: 3"):
+        harness.build(name, plan=plan, warm_start_epochs=3)
+
+
 def test_offline_labels_have_no_small_clusters():
     harness.build("interclr", num_clusters=8, min_cluster=50, labels="offline")
 

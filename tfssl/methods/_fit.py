@@ -70,3 +70,13 @@ def check_clusters(num_clusters: int, num_records: int, min_cluster: int = 0) ->
             f"Remedy: about a sixth, {mean / 6:.0f}; 0 for none; or fewer clusters.",
             "min_cluster",
         )
+
+
+def check_warm_start(epochs: int, steps_per_epoch: int, total_steps: int) -> None:
+    """Raises SettingsError where a run would end within its warm start, of so many epochs."""
+    if epochs and epochs * steps_per_epoch >= total_steps:
+        raise SettingsError(
+            "warm_start_epochs: expected fewer than the epochs of the run, "
+            f"{total_steps / steps_per_epoch:g}. Received: {epochs}.",
+            "warm_start_epochs",
+        )

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from tfssl import layers, losses, ops
 from tfssl.methods import npid
-from tfssl.methods._fit import check_clusters
+from tfssl.methods._fit import check_clusters, check_warm_start
 from tfssl.methods._instance import Embeddings, InstanceMethod, softmax_level
 from tfssl.methods._method import Batch, Extract, Logs, Method, Plan
 from tfssl.methods.byol import BYOL
@@ -40,6 +40,12 @@ class Config(Settings):
         "lambda, the base's share of the loss. 1: the base alone, 0: pseudo-labels alone.",
         low=0.0,
         high=1.0,
+    )
+    warm_start_epochs: int = setting(
+        0,
+        "Epochs of the base alone. Then the bank is clustered anew, and pseudo-labels count: where "
+        "the untrained network's clusters are as good as random ones they hold the base up.",
+        low=0,
     )
     num_clusters: int = setting(10000, "k, the number of clusters.", low=2)
     num_negatives: int = setting(
@@ -110,23 +116,13 @@ class Config(Settings):
                 "temperature 0.1)."
             )
         if self.base == "byol":
-            self._refuse("BYOL has no negatives", "margin", "num_negatives", "sampler", "sampling")
+            self.refuse("BYOL has no negatives", "margin", "num_negatives", "sampler", "sampling")
         if self.sampler in ("hard", "random"):
-            self._refuse(f"sampler {self.sampler} has no pool to draw from", "sampling")
+            self.refuse(f"sampler {self.sampler} has no pool to draw from", "sampling")
         if self.labels == "online":
-            self._refuse("labels are online", "offline_epochs")
+            self.refuse("labels are online", "offline_epochs")
         else:
-            self._refuse("labels are offline", "assign", "publish_every")
-
-    def _refuse(self, reason: str, *names: str) -> None:
-        """Raises SettingsError where a setting differs from its default and has no effect."""
-        for field in dataclasses.fields(self):
-            if field.name in names and getattr(self, field.name) != field.default:
-                raise SettingsError(
-                    f"{field.name}: expected no value, because {reason}. Received: "
-                    f"{getattr(self, field.name)}. Remedy: drop it.",
-                    field.name,
-                )
+            self.refuse("labels are offline", "assign", "publish_every")
 
 
 class InterCLR(Method):
@@ -162,11 +158,16 @@ class InterCLR(Method):
 
     @property
     def chance_level(self) -> Optional[float]:
-        """The loss where all are equally similar, as far as the base has such a level."""
+        """The loss where all are equally similar; None where the base has no such level.
+
+        With a warm start too, because the level changes after it.
+        """
         weight, settings = self.settings.intra_weight, self.settings
         base = self.base.chance_level
         if base is None or weight == 1:
             return base
+        if settings.warm_start_epochs:
+            return None
         log_odds = settings.margin / settings.base_settings.temperature
         inter = softmax_level(settings.num_negatives, log_odds)
         return weight * base + (1 - weight) * inter
@@ -188,23 +189,32 @@ class InterCLR(Method):
 
     @classmethod
     def check_plan(cls, settings: Config, plan: Plan) -> None:
-        """As of the base, and images enough for clusters that are not small."""
+        """As of the base, with images enough for the clusters and steps after the warm start."""
         _BASES[settings.base].check_plan(settings.base_settings, plan)
         if settings.intra_weight < 1:
             check_clusters(settings.num_clusters, plan.num_records, _min_cluster(settings))
+            check_warm_start(settings.warm_start_epochs, plan.steps_per_epoch, plan.total_steps)
+
+    def phase(self, step: int) -> str:
+        """The base alone until the warm start is over."""
+        warm = step < self.settings.warm_start_epochs * self.plan.steps_per_epoch
+        return "warm_start" if warm else "both"
 
     def start_epoch(self, epoch: int, extract: Extract) -> None:
-        """Global clustering before the first step, and offline every few epochs."""
+        """Global clustering before the first step and after a warm start; offline again then."""
         if self.clusters is None:
             self.base.start_epoch(epoch, extract)
             return
+        after_warm_start = epoch - self.settings.warm_start_epochs
         if epoch == 0:
             # The paper's start: the untrained network's embeddings of all images.
             self.bank.fill(extract(self.base.embedding_network))
             self._cluster(self.bank.features, epoch)
+        elif self.settings.labels == "online" and after_warm_start == 0:
+            self._cluster(self.bank.features, epoch)
         elif self.settings.labels == "online":
             self.clusters.recompute(self.bank.features)
-        elif epoch % self.settings.offline_epochs == 0:
+        elif after_warm_start >= 0 and after_warm_start % self.settings.offline_epochs == 0:
             embeddings = extract(self.base.embedding_network)
             self._cluster(tf.math.l2_normalize(embeddings, axis=1), epoch)
 
@@ -222,6 +232,8 @@ class InterCLR(Method):
         weight = self.settings.intra_weight
         if weight == 1:
             return intra, {"intra": intra}, embeddings
+        if self.current_phase == "warm_start":
+            return intra, {"intra": intra, "inter": tf.constant(0.0)}, embeddings
         inter = tf.add_n(
             [self._inter(batch["index"], a, v) for v, a in enumerate(embeddings.anchors)]
         )

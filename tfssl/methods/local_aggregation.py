@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from tfssl import layers, losses, ops
 from tfssl.methods import npid
-from tfssl.methods._fit import check_clusters
+from tfssl.methods._fit import check_clusters, check_warm_start
 from tfssl.methods._method import Extract, Logs, Plan
 from tfssl.settings import setting
 
@@ -61,9 +61,10 @@ class LocalAggregation(npid.NPID):
 
     @classmethod
     def check_plan(cls, settings: Config, plan: Plan) -> None:
-        """As of NPID, and an image or more for every cluster."""
+        """As of NPID, with an image or more for every cluster and steps after the warm start."""
         super().check_plan(settings, plan)
         check_clusters(settings.num_clusters, plan.num_records)
+        check_warm_start(settings.warm_start_epochs, plan.steps_per_epoch, plan.total_steps)
 
     @property
     def chance_level(self) -> Optional[float]:
