@@ -51,18 +51,17 @@ def test_loss_starts_near_its_chance_level(name):
 
 
 @HEAVY
-def test_eager_and_one_xla_program_agree(name, float64):
-    """A plain graph agrees as well: two replicas, whose step is one, equal an eager device."""
+def test_eager_graph_and_one_xla_program_agree(name, float64):
     batch = harness.make_batch(name)
     results = {}
-    for kind in ("eager", "xla"):
+    for kind in ("eager", "graph", "xla"):
         method = harness.build(name, kind=kind)
         logs = harness.step(method, batch, times=2)
         results[kind] = (logs, harness.state(method))
-    (logs, state), (compiled_logs, compiled_state) = results.values()
-    for key, value in logs.items():
-        assert compiled_logs[key] == pytest.approx(value, rel=1e-6, abs=1e-7), key
-    harness.assert_same_state(state, compiled_state, 1e-8)
+    for kind in ("graph", "xla"):
+        for key, value in results["eager"][0].items():
+            assert results[kind][0][key] == pytest.approx(value, rel=1e-6, abs=1e-7), (kind, key)
+        harness.assert_same_state(results["eager"][1], results[kind][1], 1e-8)
 
 
 @HEAVY
