@@ -139,3 +139,23 @@ def test_curves_are_means_with_a_band_over_the_steps_all_runs_have():
         np.testing.assert_allclose([edges.min(), edges.max()], [m - d, m + d])
     names = [text.get_text() for text in panel.get_legend().get_texts()]
     assert names == ["online", "offline", "untrained, 49.0"]
+
+
+@pytest.mark.parametrize("draw", ["curves", "points"])
+def test_numbers_have_the_colours_of_a_scale_and_their_names_in_the_legend(draw):
+    """Of three numbers and more; baselines stay last and grey."""
+    places, lines = ["0.5", "-0.75", "0"], {"untrained": 49.0}
+    if draw == "curves":
+        curves = [Curve((place,), [1, 2], [50.0, 51.0 + float(place)]) for place in places]
+        panel = plots.plot_curves(["margin"], curves, label="accuracy (%)", lines=lines).axes[0]
+        series = panel.lines[:3]
+    else:
+        rows = [Measured(("a", place), 50.0 + float(place)) for place in places]
+        panel = plots.plot_points(["x", "margin"], rows, label="loss", lines=lines).axes[0]
+        series = [container.lines[0] for container in panel.containers]
+    names = [text.get_text() for text in panel.get_legend().get_texts()]
+    assert names == [*places, "untrained, 49.0"]
+    colours = dict(zip(places, (tuple(line.get_color()) for line in series)))
+    # The scale goes from dark to light, by the number and not by the turn.
+    light = {place: sum(colour[:3]) for place, colour in colours.items()}
+    assert light["-0.75"] < light["0"] < light["0.5"]

@@ -231,7 +231,7 @@ def _colours(points: Sequence[Tuple[str, ...]]) -> List[Any]:
     numbers = _numbers(["".join(point) for point in points if len(point) == 1])
     if len(points) > 2 and len(numbers) == len(points):
         ranks = np.argsort(np.argsort(numbers))
-        return list(matplotlib.colormaps["viridis"](0.9 * ranks / (len(points) - 1)))
+        return matplotlib.colormaps["viridis"](0.9 * ranks / (len(points) - 1)).tolist()
     names = matplotlib.colormaps["tab10" if len(points) <= 10 else "tab20"].colors
     return [names[i % len(names)] for i in range(len(points))]
 
