@@ -140,6 +140,53 @@ def test_three_steps(base, sampler, monkeypatch):
         assert logs["changed-labels"] == pytest.approx((before != labels[indices]).mean())
 
 
+def test_switches_of_the_released_code(monkeypatch):
+    """Section 10, rows 1, 2 and 9: dot products, centroids every third step, never oneself."""
+    options = dict(assign="dot", publish_every=3, exclude_self=True)
+    method = build("npid", min_cluster=0, num_negatives=16, **options)
+    bank = method.bank.features.numpy().astype(float)
+    labels, centroids = method.clusters.labels.numpy(), method.clusters.centroids.numpy()
+    spy, other_rule = Spy(monkeypatch, method), 0
+    for step in range(5):
+        batch = harness.make_batch("npid", seed=step)
+        indices = batch["index"].numpy()
+        spy.clear()
+        harness.step(method, batch)
+        positives = spy.positives[0].numpy()
+        assert (labels[positives] == labels[indices]).all()
+        alone = np.bincount(labels, minlength=CLUSTERS)[labels[indices]] == 1
+        np.testing.assert_array_equal(positives == indices, alone)
+
+        bank[indices] = unit(bank[indices] + spy.base[2].stored.numpy())
+        labels[indices] = (bank[indices] @ centroids.T).argmax(axis=1)
+        nearest = ((bank[indices][:, None] - centroids) ** 2).sum(axis=2).argmin(axis=1)
+        other_rule += (labels[indices] != nearest).sum()
+        if step == 2:
+            centroids = means(bank, labels, centroids)
+        np.testing.assert_array_equal(method.clusters.labels, labels)
+        np.testing.assert_allclose(method.clusters.centroids, centroids, atol=1e-5)
+    assert other_rule
+
+
+@pytest.mark.parametrize("sampling", ["subset", "exact"])
+def test_exact_sampling_looks_at_the_whole_bank(sampling, monkeypatch):
+    """Section 4: all negatives are of the nearest tenth of other clusters; of a subset not all."""
+    method = build("npid", min_cluster=0, num_negatives=3, sampling=sampling)
+    spy = Spy(monkeypatch, method)
+    inside = []
+    for seed in range(3):
+        spy.clear()
+        batch = harness.make_batch("npid", seed=seed)
+        labels = method.clusters.labels.numpy()
+        method.compute(batch)
+        similar = spy.base[2].anchors[0].numpy() @ method.bank.features.numpy().T
+        own = labels == labels[batch["index"].numpy()][:, None]
+        tenth = np.round(0.1 * (~own).sum(axis=1)).astype(int)
+        ranks = np.argsort(np.argsort(np.where(own, np.inf, -similar), axis=1), axis=1)
+        inside += list((ranks < tenth[:, None])[spy.counts(0) > 0])
+    assert all(inside) == (sampling == "exact")
+
+
 def test_later_reading_of_bank_or_labels_would_show(monkeypatch):
     """Property 17: with the bank after the step, or labels after it, the losses are others."""
     plan = harness.make_plan(num_records=8)
@@ -200,16 +247,20 @@ def test_total_is_linear_in_the_weight(base):
     assert float(losses[0.25][0]) == pytest.approx(mean, rel=1e-6)
 
 
-def test_positive_gradient_of_the_inter_branch():
-    """Property 3: only the anchors receive a gradient; bank, queue and labels are constants."""
-    method = build("moco", intra_weight=0.0)
-    state = [method.bank.features, method.base.queue.ring, method.clusters.centroids]
+@pytest.mark.parametrize("base", ["npid", "moco", "byol"])
+def test_gradient_of_the_inter_branch(base):
+    """Property 3: only the anchors receive a gradient; all that is remembered is constant."""
+    method = build(base, intra_weight=0.0)
+    trained = method.trainable_variables
+    known = {id(v) for v in trained}
+    state = [v for v in method.variables if id(v) not in known and v.dtype.is_floating]
+    assert any(v is method.bank.features for v in state)
     with tf.GradientTape() as tape:
         tape.watch(state)
-        loss, _ = method.compute(harness.make_batch("moco"))
-    gradients = tape.gradient(loss, [*state, *method.base.query.trainable_variables])
-    assert gradients[:3] == [None] * 3
-    assert all(g is not None for g in gradients[3:])
+        loss, _ = method.compute(harness.make_batch(base))
+    gradients = tape.gradient(loss, [*state, *trained])
+    assert gradients[: len(state)] == [None] * len(state)
+    assert all(g is not None for g in gradients[len(state) :])
 
 
 def test_names_of_clusters_do_not_matter():
@@ -337,3 +388,22 @@ def test_two_replicas_stay_equal_over_twenty_steps(two_replicas):
         one, two = (v.numpy() for v in two_replicas.experimental_local_results(variable))
         np.testing.assert_array_equal(one, two)
     assert int(method.base.queue.pointer.numpy()) == 160
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("base, settings", [("npid", {"sampler": "random"}), ("byol", {})])
+def test_other_bases_on_two_replicas_equal_one_device(base, settings, two_replicas):
+    """Property 18, with draws for every anchor and with two anchors an image."""
+    tf.keras.backend.set_floatx("float64")
+    tf.keras.mixed_precision.set_global_policy("float64")
+    single = build(base, **settings)
+    with two_replicas.scope():
+        double = build(base, kind="graph", **settings)
+    rows = tf.constant(np.random.default_rng(3).normal(size=[RECORDS, single.base.embedding_dim]))
+    for method in (single, double):
+        method.start_epoch(0, lambda network: rows)
+        advance = method.make_train_function(force=True)
+        for seed in range(3):
+            batch = harness.make_batch(base, seed=seed)
+            advance(iter([batch if method is single else harness.spread(two_replicas, batch)]))
+    harness.assert_same_state(harness.state(single), harness.state(double), 1e-8)

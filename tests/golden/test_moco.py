@@ -31,10 +31,10 @@ def test_three_steps():
         for average, now in zip(method.key.network.trainable_weights, online):
             average.assign((average.numpy() - 0.1 * now) / 0.9)
         logs = harness.step(method, batch)
-        assert logs["loss"] == pytest.approx(expected, rel=1e-3)
+        assert logs["loss"] == pytest.approx(expected, rel=1e-5)
         places = (8 * step + np.arange(8)) % 20
         queue[places] = k
-        np.testing.assert_allclose(method.queue.rows, queue, atol=1e-3)
+        np.testing.assert_allclose(method.queue.rows, queue, atol=1e-5)
         assert int(method.queue.pointer) == 8 * (step + 1)
 
 

@@ -40,6 +40,18 @@ def test_update_by_hand(new_weight, kind):
         np.testing.assert_allclose(np.linalg.norm(bank.features, axis=1), np.ones(30), atol=1e-6)
 
 
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 1e3])
+def test_weight_one_stores_the_normalised_embedding_itself(scale):
+    """Property 6: to the bit, not normalised a second time; other rows stay."""
+    bank = layers.FeatureBank(600, 16, new_weight=1.0)
+    rows = tf.constant(scale * fresh_rng().normal(size=[500, 16]), tf.float32)
+    untouched = bank.features.numpy()[500:]
+    bank.update(tf.range(500), rows)
+    normalise = tf.function(lambda r: tf.math.l2_normalize(r, axis=1), jit_compile=True)
+    np.testing.assert_array_equal(bank.features[:500], normalise(rows))
+    np.testing.assert_array_equal(bank.features[500:], untouched)
+
+
 @pytest.mark.parametrize("kind", ["graph", "xla"])
 def test_an_embedding_opposite_to_its_row_replaces_it(kind):
     """Property 6: their mean has no direction, and every row keeps the length 1."""

@@ -117,6 +117,8 @@ class FeatureBank(tf.keras.layers.Layer):
 def _moved(old, embeddings, new_weight):
     """normalise((1 - w) old + w normalise(embedding)), Eq. 2."""
     embeddings = tf.math.l2_normalize(tf.cast(tf.stop_gradient(embeddings), old.dtype), axis=1)
+    if new_weight == 1:
+        return embeddings
     mixed = (1 - new_weight) * old + new_weight * embeddings
     # Opposite rows cancel out and leave no direction; then the new one counts.
     lengths = tf.norm(mixed, axis=1, keepdims=True)

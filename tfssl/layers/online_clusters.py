@@ -94,7 +94,9 @@ class OnlineClusters(tf.keras.layers.Layer):
         Returns:
             The share of the batch's records that changed their label, float32.
         """
-        return self.relabel(change, _assign(change.new, self.centroids, self.assign))
+        # Read here: on replicas a traced function keeps the variable it was first called with.
+        centroids = tf.convert_to_tensor(self.centroids)
+        return self.relabel(change, _assign(change.new, centroids, self.assign))
 
     def relabel(self, change: BankUpdate, labels: tf.Tensor) -> tf.Tensor:
         """Gives the rows of a bank's update labels and moves their sums: the cost of the batch.

@@ -66,8 +66,8 @@ class Config(Settings):
     sampling: str = setting(
         "subset",
         "Semi-hard and semi-easy negatives. subset: the nearest of a random subset of the bank, "
-        "which gives the same draws at a tenth of the cost. exact: from the whole bank, also where "
-        "it has fewer than 10 K entries.",
+        "which gives nearly the same draws at a tenth of the cost while clusters are small. exact: "
+        "from the whole bank, also where it has fewer than 10 K entries.",
         choices=("subset", "exact"),
     )
     labels: str = setting(
@@ -111,9 +111,8 @@ class Config(Settings):
         if self.base == "npid" and self.base_settings.loss == "nce" and self.intra_weight < 1:
             raise SettingsError(
                 "base npid: expected loss softmax, because the bank starts with embeddings, for "
-                "which the constant of nce is far too large. Received: nce. Remedy: "
-                "--npid_loss=softmax, as in NPIDv2 (hidden layer 2048, 16,384 negatives, "
-                "temperature 0.1)."
+                "which the constant of nce is far too large. Received: nce. Remedy: NPIDv2, which "
+                f"is {' '.join(f'--npid_{name}={value}' for name, value in _NPID_V2.items())}."
             )
         if self.base == "byol":
             self.refuse("BYOL has no negatives", "margin", "num_negatives", "sampler", "sampling")

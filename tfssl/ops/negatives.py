@@ -138,7 +138,8 @@ def subset_negatives(
     A subset of 10 K records is drawn without replacement, for all anchors of the batch; without
     those of its own cluster, an anchor's K nearest are its negatives. For one anchor that is a
     uniform draw of K records from a pool of the nearest, whose share of the bank is 10 % with a
-    standard deviation of sqrt(0.09 / 10K).
+    standard deviation of sqrt(0.09 / 10K). Of the other clusters' records the pool is a larger
+    share where the own cluster is large: 10 % / (1 - its share of the bank).
 
     Args:
         bank, labels, anchors, anchor_labels: as for `sample_negatives`.
@@ -186,7 +187,8 @@ def pool_negatives(
         the whole bank; indices None.
 
     Notes:
-        Memory: several `[batch, records]`; at 1.28 million records 1.3 GB each for 256 anchors.
+        Memory: several `[batch, records]` of 4 and 8 bytes; at 1.28 million records 1.3 and 2.6 GB
+        each for 256 anchors.
     """
     others = labels != anchor_labels[:, tf.newaxis]
     available = tf.reduce_sum(tf.cast(others, tf.int32), axis=1)
