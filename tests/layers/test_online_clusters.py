@@ -303,6 +303,30 @@ def test_two_replicas_keep_equal_clusters(two_replicas):
             np.testing.assert_allclose(copies[0], expected, atol=1e-5)
 
 
+def test_on_replicas_every_layer_labels_by_its_own_centroids(two_replicas):
+    """The second of a process, too, whose centroids are the negatives of the first one's."""
+    rng = fresh_rng()
+    with two_replicas.scope():
+        bank = layers.FeatureBank(RECORDS, DIM, new_weight=1.0)
+        pair = [layers.OnlineClusters(RECORDS, CLUSTERS, DIM) for _ in range(2)]
+    centroids = 9 * rng.normal(size=[CLUSTERS, DIM]).astype(np.float32)
+    indices, rows = random_batch(rng)
+    rows = unit(rows.numpy())
+    for sign, clusters in zip((1, -1), pair):
+        clusters.centroids.assign(sign * centroids)
+
+        @tf.function(autograph=False)
+        def step(clusters=clusters):
+            two_replicas.run(lambda: clusters.follow(bank.update(indices, rows)))
+
+        step()
+        last = dict(zip(np.asarray(indices).tolist(), rows))
+        nearest = {i: ((r - sign * centroids) ** 2).sum(1).argmin() for i, r in last.items()}
+        for copy in two_replicas.experimental_local_results(clusters.labels):
+            labels = copy.numpy()
+            assert {i: labels[i] for i in nearest} == nearest
+
+
 def test_checkpoint(tmp_path):
     """Property 19."""
     bank, clusters = build()
