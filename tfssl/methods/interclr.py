@@ -44,7 +44,7 @@ class Config(Settings):
     warm_start_epochs: int = setting(
         0,
         "Epochs of the base alone. Then the bank is clustered anew, and pseudo-labels count. It "
-        "helps where clusters of the untrained network are no better than random ones.",
+        "may help where clusters of the untrained network are no better than random ones.",
         low=0,
     )
     num_clusters: int = setting(10000, "k, the number of clusters.", low=2)
