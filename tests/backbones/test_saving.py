@@ -38,7 +38,9 @@ def _grouped():
     return tf.keras.Model(inputs, tf.keras.layers.GlobalAveragePooling2D()(x))
 
 
-@pytest.mark.parametrize("kind", ["grouped", pytest.param("resnet18", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "kind", ["tiny", "grouped", pytest.param("resnet18", marks=pytest.mark.slow)]
+)
 def test_saved_model_reloads_without_this_library(kind, tmp_path):
     if kind == "grouped":
         model = _grouped()
