@@ -1,4 +1,4 @@
-"""MoCo: properties 19 and 21 of the InterCLR sheet, section 9, and steps in NumPy."""
+"""MoCo: property 21 of the InterCLR sheet, section 9, and steps in NumPy; 19 is in the contract."""
 
 import numpy as np
 import pytest
