@@ -42,6 +42,13 @@ def two_replicas():
     return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
 
 
+@pytest.fixture
+def float64():
+    """Everything in double precision, so that equal programs agree to many digits."""
+    tf.keras.backend.set_floatx("float64")
+    tf.keras.mixed_precision.set_global_policy("float64")
+
+
 @pytest.fixture(autouse=True)
 def _seeded():
     """Initial weights repeat from run to run; the precision policy never leaks out of a test."""

@@ -84,9 +84,7 @@ def test_synchronised_by_default_under_two_replicas_only(two_replicas):
     assert alone.get_layer("bn1").fused and not together.get_layer("bn1").fused
 
 
-def test_two_replicas_equal_one_device(two_replicas):
-    tf.keras.backend.set_floatx("float64")
-    tf.keras.mixed_precision.set_global_policy("float64")
+def test_two_replicas_equal_one_device(two_replicas, float64):
     images = tf.random.normal([8, 16, 16, 3], dtype=tf.float64)
     alone = backbones.build("tiny", image_size=16, synchronized=True)
     with two_replicas.scope():

@@ -68,9 +68,7 @@ def _assert_close(ours, theirs, tolerance):
 
 @pytest.mark.parametrize("training", [False, True])
 @pytest.mark.parametrize("case", CASES)
-def test_features_maps_and_gradients_in_float64(case, training, shallow_resnext):
-    tf.keras.backend.set_floatx("float64")
-    tf.keras.mixed_precision.set_global_policy("float64")
+def test_features_maps_and_gradients_in_float64(case, training, shallow_resnext, float64):
     model, module = _pair(case, "float64")
     module.train(training)
     images = _images(case, "float64")

@@ -23,13 +23,6 @@ FORBIDDEN_WORDS = ("PyFunc", "String")
 STATEFUL_RANDOM = {"RandomUniform", "RandomStandardNormal", "RandomUniformInt", "RandomShuffle"}
 
 
-@pytest.fixture
-def float64():
-    """Everything in double precision, so that equal programs agree to many digits."""
-    tf.keras.backend.set_floatx("float64")
-    tf.keras.mixed_precision.set_global_policy("float64")
-
-
 @EVERY
 def test_repeats_from_a_seed(name):
     one, other = harness.build(name, seed=3), harness.build(name, seed=3)

@@ -12,10 +12,7 @@ NAME = "deepcluster"
 IMAGES = np.random.default_rng(7).normal(size=(64, harness.SIZE, harness.SIZE, 3))
 
 
-@pytest.fixture(autouse=True)
-def float64():
-    tf.keras.backend.set_floatx("float64")
-    tf.keras.mixed_precision.set_global_policy("float64")
+pytestmark = pytest.mark.usefixtures("float64")
 
 
 def extract(network):

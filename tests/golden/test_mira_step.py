@@ -6,13 +6,8 @@ import tensorflow as tf
 
 from tests.contract import harness
 
+pytestmark = pytest.mark.usefixtures("float64")
 TAU_S, TAU_T = 0.1, 0.225
-
-
-@pytest.fixture(autouse=True)
-def float64():
-    tf.keras.backend.set_floatx("float64")
-    tf.keras.mixed_precision.set_global_policy("float64")
 
 
 def softmax(logits):

@@ -38,10 +38,8 @@ def means(bank, labels, centroids):
 
 
 @pytest.mark.parametrize("kind, reweight", [("eager", True), ("graph", True), ("graph", False)])
-def test_twelve_steps(kind, reweight):
+def test_twelve_steps(kind, reweight, float64):
     """Losses, classifier, bank, labels, and centroids that follow in the tenth step."""
-    tf.keras.backend.set_floatx("float64")
-    tf.keras.mixed_precision.set_global_policy("float64")
     optimizer = SGD(0.1, momentum=0.9)
     method = harness.build(NAME, kind=kind, optimizer=optimizer, reweight=reweight, **SETTINGS)
     labels = fresh_rng().choice(4, 64, p=[0.5, 0.3, 0.1, 0.1])

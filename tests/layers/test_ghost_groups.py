@@ -93,10 +93,8 @@ def test_uneven_groups_are_refused(images):
             harness.build("moco", bn_groups=groups)
 
 
-def test_moco_in_groups_on_two_replicas_is_moco_in_groups(two_replicas):
+def test_moco_in_groups_on_two_replicas_is_moco_in_groups(two_replicas, float64):
     """Losses, weights and queue; moving statistics see groups in another order."""
-    tf.keras.backend.set_floatx("float64")
-    tf.keras.mixed_precision.set_global_policy("float64")
     whole = harness.make_batch("moco")
     single = harness.build("moco", bn_groups=4, kind="graph")
     expected = harness.step(single, whole, times=2)

@@ -142,9 +142,7 @@ def test_half_precision(policy, output_norm):
         np.testing.assert_allclose(np.std(outputs, axis=0), np.ones(8), atol=1e-3)
 
 
-def test_float64_policy_keeps_float64():
-    tf.keras.backend.set_floatx("float64")
-    tf.keras.mixed_precision.set_global_policy("float64")
+def test_float64_policy_keeps_float64(float64):
     assert projector(4, hidden_dims=(3,), output_dim=2)(tf.ones([2, 4])).dtype == tf.float64
 
 

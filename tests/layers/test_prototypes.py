@@ -52,9 +52,7 @@ def test_size_and_initial_weights_of_mira():
     assert values.std() == pytest.approx(1 / 16 / 3**0.5, rel=0.01)
 
 
-def test_gradient_against_finite_differences_and_orthogonal_to_the_kernel():
-    tf.keras.backend.set_floatx("float64")
-    tf.keras.mixed_precision.set_global_policy("float64")
+def test_gradient_against_finite_differences_and_orthogonal_to_the_kernel(float64):
     layer = Prototypes(3)
     embeddings = tf.random.normal([4, 5], dtype=tf.float64)
     weights = tf.random.normal([4, 3], dtype=tf.float64)

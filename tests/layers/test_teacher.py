@@ -194,9 +194,7 @@ def test_update_where_variables_read_as_half_precision_is_refused():
         Wrong()(tf.random.normal([4, SIZE, SIZE, 3]))
 
 
-def test_float64_momentum_is_not_rounded_to_float32():
-    tf.keras.backend.set_floatx("float64")
-    tf.keras.mixed_precision.set_global_policy("float64")
+def test_float64_momentum_is_not_rounded_to_float32(float64):
     online = projector(4, hidden_dims=(), output_dim=3)
     teacher = Teacher(lambda: projector(4, hidden_dims=(), output_dim=3), online)
     before = _values(teacher.network.trainable_weights)
