@@ -62,6 +62,37 @@ def test_an_embedding_opposite_to_its_row_replaces_it(kind):
     np.testing.assert_allclose(bank.features, [[-1, 0], [0, 1], [-0.6, -0.8]], atol=1e-6)
 
 
+def test_rows_of_several_views():
+    """A record's rows lie side by side; those of absent views stay as they were."""
+    rng = fresh_rng()
+    bank = layers.FeatureBank(20, (3, 4))
+    before, indices = bank.features.numpy(), rng.permutation(20)[:6]
+    rows, present = rng.normal(size=[6, 3, 4]), rng.random([6, 3]) < 0.5
+    bank.update(tf.constant(indices), tf.constant(rows, tf.float32), tf.constant(present))
+    expected = before.copy()
+    moved = unit(0.5 * before[indices] + 0.5 * unit(rows))
+    expected[indices] = np.where(present[..., None], moved, before[indices])
+    np.testing.assert_allclose(bank.features, expected, atol=1e-6)
+    assert bank.rows(tf.constant([[1, 2]])).shape == [1, 2, 3, 4]
+
+
+def test_a_uniform_start():
+    """Properties 3 and 4 of the CMC sheet: Z / N, and the loss of a bank that holds noise."""
+    bank = layers.FeatureBank(4096, 128, start="uniform").features.numpy()
+    bound = np.sqrt(3 / 128)
+    assert np.abs(bank).max() <= bound and bank.std() == pytest.approx(bound / 3**0.5, rel=5e-3)
+    assert np.sum(bank**2, axis=1).mean() == pytest.approx(1, abs=5e-3)
+    for dim, temperature, expected in ((128, 0.07, 2.21), (64, 0.1, 2.17)):
+        bank = layers.FeatureBank(20_000, dim, start="uniform", seed=3).features.numpy()
+        anchors = unit(fresh_rng().normal(size=[400, dim]))
+        e = np.exp(anchors @ bank.T / temperature)
+        assert e.mean() == pytest.approx(expected, abs=0.05)
+    positive, negative = e[:, 0], e[:, 1:4097]
+    loss = -np.log(positive / (positive + negative.sum(axis=1)))
+    expected = np.log1p(4096) + 1 / (2 * 64 * 0.1**2)
+    assert loss.mean() == pytest.approx(expected, abs=5 * 1.3 / np.sqrt(400))
+
+
 def test_of_equal_indices_the_last_counts():
     bank = layers.FeatureBank(5, 2, new_weight=1.0)
     untouched = bank.features.numpy()[[0, 1, 3]]

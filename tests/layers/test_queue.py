@@ -28,6 +28,20 @@ def test_keeps_the_newest_rows(kind, size, batch):
     np.testing.assert_allclose(np.linalg.norm(queue.rows, axis=1), np.ones(size), atol=1e-6)
 
 
+def test_rows_of_several_views():
+    """They share the pointer."""
+    rng, queue = fresh_rng(), layers.Queue(5, (2, 3))
+    expected = queue.rows.numpy()
+    for first in (0, 3):
+        rows = rng.normal(size=[3, 2, 3])
+        queue.enqueue(tf.constant(rows))
+        places = (first + np.arange(3)) % 5
+        expected[places] = rows / np.linalg.norm(rows, axis=2, keepdims=True)
+    np.testing.assert_allclose(queue.rows, expected, atol=1e-6)
+    with pytest.raises(ValueError, match=r"embeddings \[batch, 2, 3\].*Received: "):
+        queue.enqueue(tf.ones([2, 3, 2]))
+
+
 def test_starts_empty_on_request():
     queue = layers.Queue(6, 2, filled=False)
     assert not queue.mask.numpy().any()

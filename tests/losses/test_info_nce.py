@@ -158,6 +158,37 @@ def test_half_precision_is_computed_in_float32(problem, dtype):
     assert float(loss) == pytest.approx(float(exact), rel=1e-5)
 
 
+@pytest.mark.parametrize("number, expected", [(4096, 8.3180), (16384, 9.7041)])
+def test_cosines_that_say_nothing(number, expected):
+    """Property 1 of the CMC sheet: log(m + 1), for one direction."""
+    loss = losses.info_nce_from_scores(tf.zeros([2]), tf.zeros([2, number]), temperature=0.07)
+    assert float(loss) == pytest.approx(expected, abs=1e-4)
+
+
+def test_a_constant_of_an_anchor_changes_nothing():
+    """Property 8 of the CMC sheet: of a softmax, unlike noise-contrastive estimation."""
+    rng = fresh_rng()
+    scores, shift = rng.normal(size=[4, 6]), rng.normal(size=[4, 1])
+    softmax = [
+        losses.info_nce_from_scores(s[:, 0], s[:, 1:], temperature=0.5, reduction="none")
+        for s in (scores, scores + shift)
+    ]
+    np.testing.assert_allclose(*softmax, rtol=1e-10)
+    noise = [losses.nce(s, temperature=0.5, num_data=9, z=9.0) for s in (scores, scores + shift)]
+    assert abs(float(noise[0]) - float(noise[1])) > 1e-3
+
+
+def test_the_losses_of_rows(problem):
+    anchors, positives, negatives = problem
+    options = {"temperature": 0.2, "margin": -0.1}
+    each = losses.info_nce(anchors, positives, negatives, reduction="none", **options)
+    assert each.shape == [len(anchors)]
+    for i, loss in enumerate(each):
+        own = negatives[i : i + 1] if len(negatives.shape) == 3 else negatives
+        one = losses.info_nce(anchors[i : i + 1], positives[i : i + 1], own, **options)
+        assert float(loss) == pytest.approx(float(one), rel=1e-6)
+
+
 def test_extreme_scores_stay_finite():
     anchors = 1e4 * np.eye(3, dtype=np.float32)
     tensor = tf.constant(anchors)

@@ -75,6 +75,44 @@ def test_gradient_tends_to_the_softmax(scores):
     np.testing.assert_allclose(tape.gradient(loss, tensor), expected, rtol=1e-5)
 
 
+@pytest.mark.parametrize("m, expected", [(4096, 9.4460), (16384, 10.8322)])
+def test_probabilities_of_the_noise(m, expected):
+    """Property 2 of the CMC sheet: P = 1/N everywhere, with the authors' 1e-7 and without."""
+    num_data = 1_281_167
+    scores = tf.zeros([1, 1 + m], tf.float64)
+    loss = float(losses.nce(scores, temperature=0.07, num_data=num_data, z=float(num_data)))
+    assert loss == pytest.approx(expected, abs=1e-4)
+    exact = (m + 1) * np.log(m + 1) - m * np.log(m)
+    # The difference is about 1e-7 N, whatever m.
+    assert loss - exact == pytest.approx(1e-7 * num_data, rel=2e-3)
+
+
+@pytest.mark.parametrize("repeats", [1, 10, 1000])
+def test_gradient_of_all_atoms_tends_to_that_of_the_softmax(repeats):
+    """Property 9 of the CMC sheet: each of N = 7 atoms is noise, m / N times."""
+    atoms = tf.constant(fresh_rng().normal(size=[7]))
+    with tf.GradientTape() as tape:
+        tape.watch(atoms)
+        scores = tf.concat([atoms[:1], tf.tile(atoms, [repeats])], axis=0)[tf.newaxis]
+        z = tf.stop_gradient(tf.reduce_sum(tf.exp(atoms)))
+        loss = losses.nce(scores, temperature=1.0, num_data=7, z=z)
+    p = tf.nn.softmax(atoms).numpy()
+    softmax = p - np.eye(7)[0]
+    received = tape.gradient(loss, atoms)
+    np.testing.assert_allclose(received, repeats / (p + repeats) * softmax, rtol=1e-6)
+    # The gap falls as 1 / m.
+    assert np.abs(received - softmax).max() < 1 / repeats
+
+
+def test_rows_and_their_own_partition_sums(scores):
+    z = fresh_rng().uniform(5, 50, 4)
+    each = losses.nce(scores, temperature=0.2, num_data=50, z=tf.constant(z), reduction="none")
+    expected = [by_hand(row[np.newaxis], 0.2, 50, own) for row, own in zip(scores, z)]
+    np.testing.assert_allclose(each, expected, rtol=1e-9)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="expected finite z > 0"):
+        losses.nce(scores, temperature=0.2, num_data=50, z=tf.constant([1.0, 0.0, 1.0, 1.0]))
+
+
 def test_extreme_scores_stay_finite():
     scores = tf.constant([[1e4, -1e4, 0.0], [-1e4, 1e4, 0.0]])
     with tf.GradientTape() as tape:

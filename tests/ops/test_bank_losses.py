@@ -101,6 +101,41 @@ def test_without_arguments_and_with_weights_above(problem):
     assert to_bank is None
 
 
+@pytest.mark.parametrize("jit", [None, False, True])
+def test_several_anchors_of_one_drawing(jit):
+    """As many losses as anchors, each with a gradient of its own; a record's rows lie in a row."""
+    rng = fresh_rng()
+    anchors, positive = rng.normal(size=[BATCH, 3, 2 * DIM]), rng.normal(size=[BATCH, 3])
+    bank = rng.normal(size=[RECORDS, 2, DIM])
+    indices = tf.constant(rng.integers(0, RECORDS, [BATCH, NEGATIVES]))
+    weights = rng.normal(size=[BATCH, 3])
+
+    def each_row(scores, own):
+        options = {"temperature": 0.3, "reduction": "none"}
+        return losses.info_nce_from_scores(own, scores, **options)
+
+    def run(anchors, positive):
+        with tf.GradientTape() as tape:
+            tape.watch([anchors, positive])
+            each, scores = ops.bank_losses(each_row, anchors, bank, indices, positive)
+            total = tf.reduce_sum(weights * each)
+        return each, scores, *tape.gradient(total, [anchors, positive])
+
+    function = run if jit is None else tf.function(run, jit_compile=jit, autograph=False)
+    received = function(tf.constant(anchors), tf.constant(positive))
+    with tf.GradientTape() as tape:
+        tensors = tf.constant(anchors), tf.constant(positive)
+        tape.watch(tensors)
+        rows = bank.reshape(RECORDS, -1)[indices.numpy()]
+        scores = tf.einsum("bnd,bad->ban", rows, tensors[0])
+        flat = tf.reshape(tensors[1], [-1]), tf.reshape(scores, [-1, NEGATIVES])
+        each = tf.reshape(each_row(flat[1], flat[0]), [BATCH, 3])
+        total = tf.reduce_sum(weights * each)
+    expected = (each, scores, *tape.gradient(total, tensors))
+    for value, wanted in zip(received, expected):
+        np.testing.assert_allclose(value, wanted, rtol=1e-10, atol=1e-12)
+
+
 @pytest.mark.parametrize("dtype", [tf.float16, tf.bfloat16])
 def test_a_bank_in_half_precision(problem, dtype):
     anchors, positives, bank, indices = problem

@@ -1,8 +1,22 @@
 """The head of a jigsaw: one embedding of an image from the features of its shuffled patches."""
 
+from typing import Callable
+
 import tensorflow as tf
 
 from tfssl.layers.projector import projector
+
+
+def patch_features(encoder: Callable[..., tf.Tensor], patches: tf.Tensor) -> tf.Tensor:
+    """Features `[batch, patches, dim]` of `[batch, patches, size, size, channels]`, in training.
+
+    Args:
+        encoder: images and `training` -> `[n, dim]`; sees all patches as one batch.
+        patches: floating, sizes known statically.
+    """
+    batch, number, *shape = patches.shape
+    features = encoder(tf.reshape(patches, [-1, *shape]), training=True)
+    return tf.reshape(features, [batch, number, -1])
 
 
 class JigsawHead(tf.keras.layers.Layer):

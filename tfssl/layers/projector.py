@@ -63,13 +63,13 @@ def projector(
     inputs = tf.keras.Input((input_dim,), name="features")
     x = inputs
     for index, dim in enumerate(hidden_dims):
-        x = _linear(x, dim, hidden_bias, f"linear{index + 1}")
+        x = linear(x, dim, hidden_bias, f"linear{index + 1}")
         if hidden_norm:
             norm = f"bn{index + 1}"
             x = batch_norm(synchronized=synchronized, fusable=False, name=norm)(x)
         x = tf.keras.layers.ReLU(name=f"relu{index + 1}")(x)
     last = len(hidden_dims) + 1
-    x = _linear(x, output_dim, output_bias, f"linear{last}")
+    x = linear(x, output_dim, output_bias, f"linear{last}")
     if output_norm is not None:
         affine = output_norm == "batch"
         x = batch_norm(synchronized=synchronized, fusable=False, affine=affine, name=f"bn{last}")(x)
@@ -78,8 +78,8 @@ def projector(
     return tf.keras.Model(inputs, x, name=name)
 
 
-def _linear(x, units: int, use_bias: bool, name: str):
-    """A dense layer with PyTorch's initial weights."""
+def linear(x, units: int, use_bias: bool, name: str):
+    """Applies a dense layer with PyTorch's initial weights to symbolic `[batch, inputs]`."""
     bound = 1 / math.sqrt(x.shape[-1])
     # One initializer a tensor: an unseeded one used twice repeats its values.
     return tf.keras.layers.Dense(

@@ -3,6 +3,7 @@
 from tfssl.losses.cosine_regression import cosine_regression
 from tfssl.losses.info_nce import info_nce, info_nce_from_scores
 from tfssl.losses.local_aggregation import local_aggregation
+from tfssl.losses.local_global import local_global
 from tfssl.losses.nce import nce, nce_partition
 from tfssl.losses.nt_xent import nt_xent
 from tfssl.losses.softmax_nce import softmax_nce
@@ -13,6 +14,7 @@ __all__ = [
     "info_nce",
     "info_nce_from_scores",
     "local_aggregation",
+    "local_global",
     "nce",
     "nce_partition",
     "nt_xent",

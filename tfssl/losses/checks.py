@@ -49,3 +49,10 @@ def counted_logits(logits: tf.Tensor, counts: tf.Tensor) -> tf.Tensor:
     """Logits whose exponentials are those of `logits` times `counts`, finite where that is 0."""
     # Finite, so that a row without negatives has a gradient of 0 and not of NaN.
     return tf.where(counts > 0, logits + tf.math.log(tf.maximum(counts, 1e-30)), -1e30)
+
+
+def reduced(losses: tf.Tensor, reduction: str) -> tf.Tensor:
+    """Losses of rows `[batch]` as they are ("none"), or their mean ("mean")."""
+    if reduction not in ("mean", "none"):
+        raise ValueError(f"expected reduction 'mean' or 'none'. Received: {reduction=}.")
+    return tf.reduce_mean(losses) if reduction == "mean" else losses

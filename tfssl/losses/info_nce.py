@@ -8,7 +8,13 @@ from typing import Optional
 
 import tensorflow as tf
 
-from tfssl.losses.checks import checked_counts, counted_logits, matching_rows, widest
+from tfssl.losses.checks import (
+    checked_counts,
+    counted_logits,
+    matching_rows,
+    reduced,
+    widest,
+)
 from tfssl.ops.checks import Scalar, scalar_argument
 
 
@@ -20,6 +26,7 @@ def info_nce(
     temperature: Scalar,
     margin: Scalar = 0.0,
     counts: Optional[tf.Tensor] = None,
+    reduction: str = "mean",
 ) -> tf.Tensor:
     """-log of the positive's share of the softmax over positive and negatives, batch mean.
 
@@ -71,6 +78,7 @@ def info_nce(
         temperature=temperature,
         margin=margin,
         counts=counts,
+        reduction=reduction,
     )
 
 
@@ -81,13 +89,14 @@ def info_nce_from_scores(
     temperature: Scalar,
     margin: Scalar = 0.0,
     counts: Optional[tf.Tensor] = None,
+    reduction: str = "mean",
 ) -> tf.Tensor:
     """`info_nce` of cosines that are already there.
 
     Args:
         positive: `[batch]` floating cosines.
         negative: `[batch, n]` floating cosines; n may be 0.
-        temperature, margin, counts: as for `info_nce`.
+        temperature, margin, counts, reduction: as for `info_nce`.
 
     Returns:
         Scalar in nats, >= 0; float32 (float64 where a score is).
@@ -102,11 +111,12 @@ def info_nce_from_scores(
     positive = (tf.cast(positive, dtype) - margin) / temperature
     negative = tf.cast(negative, dtype) / temperature
     if negative.shape[1] == 0:
-        return tf.reduce_mean(tf.zeros_like(positive))
+        return reduced(tf.zeros_like(positive), reduction)
     if counts is not None:
         negative = counted_logits(negative, checked_counts(counts, negative))
     # softplus keeps the digits of a small loss; a log-softmax of both would lose them.
-    return tf.reduce_mean(tf.math.softplus(tf.reduce_logsumexp(negative, axis=1) - positive))
+    losses = tf.math.softplus(tf.reduce_logsumexp(negative, axis=1) - positive)
+    return reduced(losses, reduction)
 
 
 def _check_negatives(anchors: tf.Tensor, negatives: tf.Tensor) -> None:

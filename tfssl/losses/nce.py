@@ -5,12 +5,12 @@ Krishnan, Isola 2020, arXiv 1906.05849, Eqs. 9 to 11 and its code.
 """
 
 import math
-from typing import Optional
+from typing import Optional, Union
 
 import tensorflow as tf
 
-from tfssl.losses.checks import widest
-from tfssl.ops.checks import Scalar, scalar_argument
+from tfssl.losses.checks import reduced, widest
+from tfssl.ops.checks import Scalar, asserted, scalar_argument
 
 # Added to each denominator in the authors' code; about 1e-7 * num_data in the loss.
 _EPSILON = 1e-7
@@ -21,8 +21,9 @@ def nce(
     *,
     temperature: Scalar,
     num_data: int,
-    z: Scalar,
+    z: Union[Scalar, tf.Tensor],
     counts: Optional[tf.Tensor] = None,
+    reduction: str = "mean",
 ) -> tf.Tensor:
     """Tells an anchor's bank entry from m uniform draws; summed over the m draws, batch mean.
 
@@ -34,8 +35,10 @@ def nce(
             temperature. m >= 1.
         temperature: > 0.
         num_data: N, entries of the bank that the draws come from.
-        z: > 0, the partition sum: a constant of the run, see `nce_partition`.
+        z: > 0, the partition sum: a constant of the run, see `nce_partition`. Or `[batch]`, one for
+            each anchor.
         counts: `[batch, m]` numbers >= 0 or bool, how often each draw counts; None: once.
+        reduction: "mean" of the batch, or "none": `[batch]`, the loss of every anchor.
 
     Returns:
         Scalar in nats, >= 0; float32 (float64 for float64 scores).
@@ -58,7 +61,7 @@ def nce(
     if num_data < 1:
         raise ValueError(f"expected num_data >= 1. Received: {num_data=}.")
     dtype = log_e.dtype
-    log_p = log_e - tf.math.log(scalar_argument(z, "z", dtype, above=0.0))
+    log_p = log_e - tf.math.log(_partition(z, dtype))
     log_floor = tf.constant(math.log(num_draws / num_data + _EPSILON), dtype)
     # log_floor less the noise's logarithm: too small for a difference of the two in float32.
     least = tf.constant(math.log1p(_EPSILON * num_data / num_draws), dtype)
@@ -66,7 +69,7 @@ def nce(
     negative = least + tf.math.softplus(log_p[:, 1:] - log_floor)
     if counts is not None:
         negative *= tf.stop_gradient(tf.cast(counts, dtype))
-    return tf.reduce_mean(positive + tf.reduce_sum(negative, axis=1))
+    return reduced(positive + tf.reduce_sum(negative, axis=1), reduction)
 
 
 def nce_partition(scores: tf.Tensor, *, temperature: Scalar, num_data: int) -> tf.Tensor:
@@ -87,6 +90,15 @@ def nce_partition(scores: tf.Tensor, *, temperature: Scalar, num_data: int) -> t
     """
     log_e, _ = _log_exponentials(scores, temperature)
     return tf.stop_gradient(num_data * tf.reduce_mean(tf.exp(log_e)))
+
+
+def _partition(z: Union[Scalar, tf.Tensor], dtype: tf.DType) -> tf.Tensor:
+    """Partition sums that broadcast with scores, checked: a scalar, or `[batch, 1]`."""
+    if not tf.is_tensor(z) or z.shape.rank != 1:
+        return scalar_argument(z, "z", dtype, above=0.0)
+    z = tf.stop_gradient(tf.cast(z, dtype))
+    good = tf.reduce_all((z > 0) & tf.math.is_finite(z))
+    return asserted(z, good, "expected finite z > 0. Received:", z)[:, tf.newaxis]
 
 
 def _log_exponentials(scores: tf.Tensor, temperature: Scalar):

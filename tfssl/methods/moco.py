@@ -11,8 +11,9 @@ import tensorflow as tf
 
 from tfssl import layers, losses, ops
 from tfssl.methods._instance import Embeddings, InstanceMethod, softmax_level
+from tfssl.methods._key_encoder import check_groups, check_queue, queries_and_keys
 from tfssl.methods._method import Batch, Logs, Plan
-from tfssl.settings import Settings, SettingsError, setting
+from tfssl.settings import Settings, setting
 
 # Which draw of a step a key is for.
 _SHUFFLE = 0
@@ -67,22 +68,8 @@ class MoCo(InstanceMethod):
     @classmethod
     def check_plan(cls, settings: Config, plan: Plan) -> None:
         """A queue for the batch; groups that divide it evenly, and that keys can change."""
-        groups, batch, parts = settings.bn_groups, plan.batch_size, plan.micro_batches
-        if batch > settings.queue_size:
-            raise SettingsError(
-                f"queue_size: expected at least the batch, {batch} images. Received: "
-                f"{settings.queue_size}.",
-                "queue_size",
-            )
-        replicas = tf.distribute.get_strategy().num_replicas_in_sync
-        uneven = batch % groups or groups % (replicas * parts)
-        if groups > 1 and (uneven or groups == parts):
-            raise SettingsError(
-                f"bn_groups: expected 1, or two or more groups in each micro-batch, of which there "
-                f"are {parts}, evenly over {replicas} replicas and {batch} images. Received: "
-                f"{groups}.",
-                "bn_groups",
-            )
+        check_queue(settings.queue_size, plan, "queue_size")
+        check_groups(settings.bn_groups, plan)
 
     @property
     def chance_level(self) -> float:
@@ -111,8 +98,12 @@ class MoCo(InstanceMethod):
 
     def forward(self, batch: Batch) -> Tuple[tf.Tensor, Logs, Embeddings]:
         """Queries of the first view against keys of the second and of the queue (Eq. 1)."""
-        first, second = batch["views"][:2]
-        queries, keys = self._embed(first, second)
+        queries, keys = queries_and_keys(
+            *(self.query, self.key, batch["views"][:2]),
+            groups=self.settings.bn_groups,
+            batch_size=self.plan.batch_size,
+            shuffle=self.draw_key(_SHUFFLE),
+        )
         positive = tf.reduce_sum(queries * keys, axis=1)
         negative = tf.matmul(queries, self.queue.rows, transpose_b=True)
         loss = losses.info_nce_from_scores(
@@ -127,18 +118,6 @@ class MoCo(InstanceMethod):
         """The batch's keys replace the oldest ones."""
         del batch
         self.queue.enqueue(ops.cross_replica_concat(embeddings.stored))
-
-    def _embed(self, first: tf.Tensor, second: tf.Tensor) -> Tuple[tf.Tensor, tf.Tensor]:
-        """Unit rows: queries of the first view, keys of the second in groups of other images."""
-        if self.settings.bn_groups == 1:
-            queries, keys = self.query(first, training=True), self.key(second, training=True)
-        else:
-            # A part of a batch, on a replica, has its share of the groups.
-            groups = first.shape[0] * self.settings.bn_groups // self.plan.batch_size
-            queries = layers.in_groups(self.query, first, groups)
-            shuffle = self.draw_key(_SHUFFLE)
-            keys = layers.in_shuffled_groups(self.key, second, groups, key=shuffle)
-        return tf.math.l2_normalize(queries, axis=1), tf.math.l2_normalize(keys, axis=1)
 
     def _build_network(self, build_encoder: Callable[..., tf.keras.Model]) -> tf.keras.Sequential:
         # Groups have their own statistics, also where replicas would share them.

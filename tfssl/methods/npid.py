@@ -6,15 +6,15 @@ softmax over 16,384 negatives, a hidden layer, temperature 0.1.
 """
 
 import dataclasses
-import math
 from typing import Callable, Optional, Tuple
 
 import tensorflow as tf
 
-from tfssl import losses, ops
+from tfssl import losses
 from tfssl.methods._bank import BankMethod, BankSettings, Drawn
 from tfssl.methods._instance import Embeddings
 from tfssl.methods._method import Batch, Logs, Plan
+from tfssl.methods._partition import Partition, check_temperature
 from tfssl.settings import SettingsError, setting
 
 
@@ -69,26 +69,13 @@ class NPID(BankMethod):
             build_encoder: makes a fresh backbone, images -> `[batch, dim]` features.
         """
         super().__init__(settings, plan, build_encoder)
-        # Z of the noise-contrastive estimation: 0 until the first batch has been seen.
-        self.partition = tf.Variable(
-            0.0,
-            dtype=tf.keras.backend.floatx(),
-            trainable=False,
-            name="partition",
-            aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
-        )
+        self.partition = Partition() if settings.loss == "nce" else None
 
     @classmethod
     def check_plan(cls, settings: Config, plan: Plan) -> None:
         """A noise-contrastive loss whose Z is a float32 number."""
-        largest = math.log(tf.float32.max) - math.log(plan.num_records)
-        if settings.loss == "nce" and 1 / settings.temperature > largest:
-            raise SettingsError(
-                f"temperature: expected at least {1 / largest:.2g} with loss nce and "
-                f"{plan.num_records} images. Received: {settings.temperature:g}. Remedy: loss "
-                "softmax.",
-                "temperature",
-            )
+        if settings.loss == "nce":
+            check_temperature(settings.temperature, plan.num_records)
 
     @property
     def chance_level(self) -> float:
@@ -136,7 +123,7 @@ class NPID(BankMethod):
 
     def _z(self, anchors: tf.Tensor, indices: tf.Tensor, drawn: Drawn) -> Optional[tf.Tensor]:
         """The partition sum that the run's first batch has given; None where it has no part."""
-        if self.settings.loss == "softmax":
+        if self.partition is None:
             return None
 
         def estimate():
@@ -147,9 +134,4 @@ class NPID(BankMethod):
                 num_data=self.plan.num_records,
             )
 
-        # Later batches need not score their negatives for it.
-        own = tf.cond(self.partition > 0, lambda: tf.zeros([], anchors.dtype), estimate)
-        mean = tf.reduce_mean(ops.cross_replica_concat(own[tf.newaxis]))
-        z = tf.where(self.partition > 0, self.partition, tf.cast(mean, self.partition.dtype))
-        self.partition.assign(z)
-        return z
+        return self.partition.sums(estimate)

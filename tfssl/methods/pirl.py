@@ -105,12 +105,9 @@ class PIRL(BankMethod):
 
     def _jigsaw(self, patches: tf.Tensor) -> tf.Tensor:
         """Embeddings `[batch, dim]` of patches `[batch, 9, size, size, channels]`, shuffled."""
-        batch, number, *shape = patches.shape
-        features = self.evaluated_encoder(tf.reshape(patches, [-1, *shape]), training=True)
+        features = layers.patch_features(self.evaluated_encoder, patches)
         keys = self.draw_keys(_PERMUTATIONS, patches)
-        return self.jigsaw_head(
-            tf.reshape(features, [batch, number, -1]), ops.keyed_permutations(keys, number)
-        )
+        return self.jigsaw_head(features, ops.keyed_permutations(keys, patches.shape[1]))
 
     def _loss(self, positive, negative, counts) -> tf.Tensor:
         """The mean loss of rows of cosines, of either branch."""

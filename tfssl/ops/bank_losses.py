@@ -19,15 +19,20 @@ def bank_losses(
     Args:
         loss: function (scores `[1, n]`, a row `[1, ...]` of each argument) -> scalar, the loss of
             that anchor alone. It may use other tensors, but no gradient flows to them.
-        anchors: `[batch, dim]` floating.
-        bank: `[records, dim]` floating, a tensor or a variable; half precision is computed in
-            float32. No gradient flows to it. A variable is read by rows, never as a whole.
+        anchors: `[batch, dim]` floating. Or `[batch, a, dim]`, several for the same rows: then
+            `loss` has scores `[a, n]` and the entry `[a, ...]` of each argument, and returns
+            `[a]`, each from its row alone.
+        bank: `[records, ...]` floating, dim numbers a record, a tensor or a variable; half
+            precision is computed in float32. No gradient flows to it. A variable is read by rows,
+            never as a whole.
         indices: `[batch, n]` integers in [0, records).
-        *arguments: `[batch, ...]` floating of the computed type, such as the positives' scores.
+        *arguments: `[batch, ...]` floating of the computed type, such as the positives' scores; of
+            several anchors `[batch, a, ...]`.
 
     Returns:
-        losses: `[batch]`, at least float32; gradients flow to anchors and arguments.
-        scores: `[batch, n]` dot products, without gradient.
+        losses: `[batch]` or `[batch, a]`, at least float32; gradients flow to anchors and
+            arguments.
+        scores: `[batch, n]` or `[batch, a, n]` dot products, without gradient.
 
     Notes:
         The rows of two anchors at a time are in memory, `[n, dim]` each; `tf.gather` would hold
@@ -37,12 +42,18 @@ def bank_losses(
     dtype = tf.float64 if anchors.dtype == tf.float64 else tf.float32
     anchors = tf.cast(anchors, dtype)
     inputs = [tf.stop_gradient(t) for t in (anchors, *arguments)]
-    losses, scores, *gradients = _by_anchor(loss, bank, indices, inputs)
+    if anchors.shape.rank == 3:
+        losses, scores, *gradients = _by_record(loss, bank, indices, inputs)
+    else:
+        inputs = [t[:, tf.newaxis] for t in inputs]
+        found = _by_record(lambda *rows: loss(*rows)[tf.newaxis], bank, indices, inputs)
+        losses, scores, *gradients = (t[:, 0] for t in found)
 
     @tf.custom_gradient
     def attached(*_):
         def gradient(upstream):
-            shapes = [[-1] + [1] * (g.shape.rank - 1) for g in gradients]
+            rank = upstream.shape.rank
+            shapes = [upstream.shape + [1] * (g.shape.rank - rank) for g in gradients]
             return [g * tf.reshape(upstream, s) for g, s in zip(gradients, shapes)]
 
         return tf.identity(losses), gradient
@@ -50,26 +61,25 @@ def bank_losses(
     return attached(anchors, *arguments), scores
 
 
-def _by_anchor(loss, bank, indices, inputs):
-    """Losses, scores, and the gradients of the losses to the inputs, one anchor after the other."""
+def _by_record(loss, bank, indices, inputs):
+    """Losses, scores, and the gradients of the losses to the inputs, one record after the other."""
     batch, number = indices.shape
-    dtype = inputs[0].dtype
+    dtype, several = inputs[0].dtype, inputs[0].shape[1]
 
     def step(i, *results):
-        rows = tf.cast(tf.gather(bank, indices[i]), dtype)
-        anchor, *others = [t[i] for t in inputs]
-        scores = tf.linalg.matvec(rows, anchor)
+        rows = tf.reshape(tf.cast(tf.gather(bank, indices[i]), dtype), [number, -1])
+        anchors, *others = [t[i] for t in inputs]
+        scores = tf.matmul(anchors, rows, transpose_b=True)
         with tf.GradientTape() as tape:
             tape.watch([scores, *others])
-            value = loss(scores[tf.newaxis], *(t[tf.newaxis] for t in others))
+            values = loss(scores, *others)
         to_scores, *to_others = tape.gradient(
-            value, [scores, *others], unconnected_gradients=tf.UnconnectedGradients.ZERO
+            values, [scores, *others], unconnected_gradients=tf.UnconnectedGradients.ZERO
         )
-        to_anchor = tf.linalg.matvec(rows, to_scores, transpose_a=True)
-        found = (value, scores, to_anchor, *to_others)
+        found = (values, scores, tf.matmul(to_scores, rows), *to_others)
         return (i + 1, *(r.write(i, f) for r, f in zip(results, found)))
 
-    shapes = [[], [number], *(t.shape[1:] for t in inputs)]
+    shapes = [[several], [several, number], *(t.shape[1:] for t in inputs)]
     types = [dtype, dtype, *(t.dtype for t in inputs)]
     results = [tf.TensorArray(t, batch, element_shape=s) for t, s in zip(types, shapes)]
     _, *results = tf.while_loop(
