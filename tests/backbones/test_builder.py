@@ -11,7 +11,8 @@ from tfssl.backbones.builder import BackboneConfig
 from tfssl.settings import SettingsError
 
 # Trainable parameters: torchvision's published counts less the 1000-way classifier; MIRA's and
-# InfoMin's tables for the others. Arrays: 5 a convolution with its normalisation.
+# InfoMin's tables for the others; the AlexNets' from their tables. Arrays: 5 a convolution with its
+# normalisation, 6 where it has a bias too.
 SIZES = {
     "resnet18": (11_176_512, 512, 100),
     "resnet34": (21_284_672, 512, 180),
@@ -20,6 +21,8 @@ SIZES = {
     "resnet152": (58_143_808, 2048, 775),
     "resnext101_32x8d": (86_742_336, 2048, 520),
     "resnext152_32x8d": (120_323_392, 2048, 775),
+    "alexnet": (58_299_104, 4096, 37),
+    "alexnet_small": (58_162_144, 4096, 37),
     "tiny": (2_376, 16, 10),
 }
 DEEP = ("resnet101", "resnet152", "resnext101_32x8d", "resnext152_32x8d")
@@ -29,29 +32,48 @@ def _count(model):
     return sum(int(np.prod(variable.shape)) for variable in model.trainable_variables)
 
 
+def _head(model, outputs=128):
+    """Parameters of a linear head."""
+    return (model.feature_dim + 1) * outputs
+
+
 @pytest.mark.parametrize(
     "name",
     [pytest.param(n, marks=pytest.mark.slow) if n in DEEP else n for n in backbones.NAMES],
 )
 def test_full_size_parameter_counts(name):
-    model = backbones.build(name, image_size=224)
+    model = backbones.build(name, image_size=64 if name == "alexnet_small" else 224)
     parameters, feature_dim, arrays = SIZES[name]
     assert _count(model) == parameters
     assert model.feature_dim == feature_dim == model.output_shape[-1]
     assert len(backbones.torch_state(model)) == arrays
+    if name == "resnet50":
+        # Property 15 of the CMC sheet, the single RGB encoder of section 4.5.
+        assert _count(model) + _head(model) == 23_770_304
 
 
 def test_every_name_has_its_size_tested():
     assert set(SIZES) == set(backbones.NAMES)
 
 
-@pytest.mark.parametrize("channels, width, parameters", [(1, 0.5, 5_896_256), (2, 0.5, 5_899_392)])
-def test_cmc_encoders_keep_the_stem_at_64_channels(channels, width, parameters):
-    # CMC's halves of width 0.5: 6,027,456 and 6,030,592 less their heads, 1024 * 128 + 128.
+@pytest.mark.parametrize("channels, parameters", [(1, 6_027_456), (2, 6_030_592)])
+def test_cmc_encoders_of_half_width_keep_the_stem_at_64_channels(channels, parameters):
+    """Property 15, the smallest ResNets of section 4.5."""
     model = backbones.build(
-        "resnet50", image_size=224, channels=channels, width=width, stem_channels=64
+        "resnet50", image_size=224, channels=channels, width=0.5, stem_channels=64
     )
-    assert _count(model) == parameters
+    assert _count(model) + _head(model) == parameters
+    assert model.feature_dim == 1024
+
+
+@pytest.mark.parametrize(
+    "width, parameters", [(1, 47_531_200), pytest.param(2, 188_752_576, marks=pytest.mark.slow)]
+)
+def test_cmc_encoders_together(width, parameters):
+    """Property 15, the other ResNets of section 4.5."""
+    model = backbones.build("resnet50", image_size=224, channels=1, width=width, stem_channels=64)
+    # The other encoder's stem sees one channel more.
+    assert 2 * (_count(model) + _head(model)) + 7 * 7 * 64 == parameters
     assert model.feature_dim == 2048 * width
 
 

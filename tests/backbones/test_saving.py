@@ -38,12 +38,19 @@ def _grouped():
     return tf.keras.Model(inputs, tf.keras.layers.GlobalAveragePooling2D()(x))
 
 
+def _joint():
+    encoders = [backbones.build("tiny", image_size=32, channels=channels) for channels in (1, 2)]
+    return backbones.concatenate(encoders, [1, 2])
+
+
 @pytest.mark.parametrize(
-    "kind", ["tiny", "grouped", pytest.param("resnet18", marks=pytest.mark.slow)]
+    "kind", ["tiny", "grouped", "joint", pytest.param("resnet18", marks=pytest.mark.slow)]
 )
 def test_saved_model_reloads_without_this_library(kind, tmp_path):
     if kind == "grouped":
         model = _grouped()
+    elif kind == "joint":
+        model = _joint()
     else:
         options = dict(stem="cifar", width=0.125, zero_init_residual=False)
         model = backbones.build(kind, image_size=32, **options)

@@ -5,6 +5,7 @@ from typing import Optional
 
 import tensorflow as tf
 
+from tfssl.backbones.alexnet import ALEXNETS, CHANNELS_UNIT, alexnet_maps, smallest_image
 from tfssl.backbones.resnet import ARCHITECTURES, STAGES_STRIDE, resnet_maps
 from tfssl.backbones.sobel import sobel_gradients
 from tfssl.backbones.stems import STEMS
@@ -12,7 +13,15 @@ from tfssl.backbones.tiny import tiny_maps
 from tfssl.layers.normalization import at_least_float32
 from tfssl.settings import Settings, SettingsError, setting
 
-NAMES = tuple(ARCHITECTURES) + ("tiny",)
+NAMES = (*ARCHITECTURES, *ALEXNETS, "tiny")
+
+# What an AlexNet has no choice of, at the defaults of `build`.
+_UNUSED_BY_ALEXNETS = {
+    "stem": "imagenet",
+    "stem_channels": None,
+    "stem_padding": None,
+    "zero_init_residual": True,
+}
 
 
 def build(
@@ -36,10 +45,14 @@ def build(
     Args:
         name: one of `NAMES`.
         image_size: side in pixels of the smallest images it is meant for. It is checked against
-            the network's total stride and fixes nothing: the model takes images of any size.
+            the network's total stride and fixes nothing: the model takes images of any size. An
+            AlexNet is the exception: the kernel of its fc6 is the whole last map of images of this
+            size, so its weights grow with it and smaller images cannot be had; of larger ones
+            fc7 is averaged over the positions.
         stem: "imagenet" (7x7 of stride 2 and max pool), "cifar" (3x3, no max pool) or
             "cifar_stride2" (the same with stride 2).
-        width: factor on the number of channels of every layer; 64 * width must be whole.
+        width: factor on the number of channels of every layer; 64 * width must be whole, for an
+            AlexNet 32 * width. CMC's half networks are those of width 0.5.
         channels: number of channels of the images.
         sobel: the stem sees the two gradients of the grey image, and no colours.
         stem_channels: channels of the stem. None means 64 * width; CMC keeps 64 at every width
@@ -47,7 +60,9 @@ def build(
         stem_padding: padding of the stem's convolution in pixels. None means the stem's own, 3 for
             "imagenet", 2 for "cifar", 1 for "cifar_stride2". The small stems take 1 or 2.
         zero_init_residual: start the last gamma of every residual branch at 0, so that a block
-            starts as the identity. "tiny" has no residual branch.
+            starts as the identity. "tiny" has no residual branch. AlexNets have neither residual
+            branches nor a choice of stem: they refuse `stem`, `stem_channels`, `stem_padding` and
+            this one at other values than the defaults.
         synchronized: batch statistics of the global batch. None means: under a strategy with more
             than one replica.
 
@@ -55,7 +70,8 @@ def build(
         A functional model, `[batch, height, width, channels]` to `[batch, feature_dim]` float32
         (float64 under a float64 policy), with the plain attributes `feature_dim` and
         `stage_outputs`: the unpooled symbolic maps by name, first to last, "stem", before
-        its max pool, and "stage1" to "stage4" ("tiny": "stem" and "stage1"), so that
+        its max pool, and "stage1" to "stage4" ("tiny": "stem" and "stage1"; AlexNets: "conv1" to
+        "conv5", after their max pools, "fc6" and "fc7"), so that
         `tf.keras.Model(backbone.inputs, backbone.stage_outputs)` works. Maps have the policy's
         compute dtype.
 
@@ -64,22 +80,27 @@ def build(
     """
     _check_choice("backbone", name, NAMES)
     _check_choice("stem", stem, tuple(STEMS))
+    _check_unused(
+        name,
+        stem=stem,
+        stem_channels=stem_channels,
+        stem_padding=stem_padding,
+        zero_init_residual=zero_init_residual,
+    )
     _check_channels(name, width=width, channels=channels, stem_channels=stem_channels)
     _check_padding(stem, stem_padding)
     _check_image_size(name, stem, image_size)
     images = tf.keras.Input((None, None, channels), name="images")
-    options = {
-        "stem": stem,
-        "width": width,
-        "stem_channels": stem_channels,
-        "stem_padding": stem_padding,
-        "synchronized": synchronized,
-    }
+    options = {"width": width, "synchronized": synchronized}
+    stem_options = {"stem": stem, "stem_channels": stem_channels, "stem_padding": stem_padding}
     seen = sobel_gradients(images, channels) if sobel else images
-    if name == "tiny":
-        maps = tiny_maps(seen, **options)
+    if name in ALEXNETS:
+        maps = alexnet_maps(seen, name, image_size=image_size, **options)
+    elif name == "tiny":
+        maps = tiny_maps(seen, **stem_options, **options)
     else:
-        maps = resnet_maps(seen, name, zero_init_residual=zero_init_residual, **options)
+        options["zero_init_residual"] = zero_init_residual
+        maps = resnet_maps(seen, name, **stem_options, **options)
     # The mean over a map is taken in float32: a half-precision sum loses or overflows.
     pool = tf.keras.layers.GlobalAveragePooling2D(dtype=at_least_float32(), name="avgpool")
     features = pool(list(maps.values())[-1])
@@ -94,14 +115,29 @@ def _check_choice(label: str, value: str, choices: tuple) -> None:
         raise ValueError(f"{label}: expected one of {', '.join(choices)}. Received: {value!r}.")
 
 
+def _check_unused(name: str, **options: object) -> None:
+    """Raises ValueError where an AlexNet is given what it has no choice of."""
+    if name not in ALEXNETS:
+        return
+    for label, value in options.items():
+        default = _UNUSED_BY_ALEXNETS[label]
+        if value != default:
+            raise ValueError(
+                f"{label}: expected the default, {default!r}, because {name} has no such choice. "
+                f"Received: {label}={value!r}."
+            )
+
+
 def _check_channels(
     name: str, *, width: float, channels: int = 3, stem_channels: Optional[int] = None
 ) -> None:
     """Raises ValueError where a layer would not get a whole, positive number of channels."""
-    base = 64 * width
+    unit = CHANNELS_UNIT if name in ALEXNETS else 64
+    base = unit * width
     if not base >= 1 or base % 1 != 0:
         raise ValueError(
-            f"width: expected a positive number for which 64 * width is whole. Received: {width!r}."
+            f"width: expected a positive number for which {unit} * width is whole. Received: "
+            f"{width!r}."
         )
     if name in ARCHITECTURES and ARCHITECTURES[name].inner_channels(round(base)) < 1:
         raise ValueError(f"width: expected at least 1/8 for {name}. Received: {width!r}.")
@@ -121,14 +157,20 @@ def _check_padding(stem: str, stem_padding: Optional[int]) -> None:
 
 def _check_image_size(name: str, stem: str, image_size: int) -> None:
     """Raises ValueError for images that end as less than one pixel of the last map."""
-    smallest = 1 if name == "tiny" else STEMS[stem].total_stride * STAGES_STRIDE
-    if image_size >= smallest:
-        return
-    remedy = " Remedy: the stem 'cifar', for small images." if stem == "imagenet" else ""
-    raise ValueError(
-        f"image_size: expected at least {smallest} pixels for {name} with the stem {stem!r}, small "
-        f"views and patches included. Received: image_size={image_size!r}.{remedy}"
-    )
+    network, remedy = f"{name} with the stem {stem!r}", ""
+    if name in ALEXNETS:
+        network, smallest = name, smallest_image(name)
+        if name == "alexnet":
+            remedy = " Remedy: 'alexnet_small', for small images."
+    else:
+        smallest = 1 if name == "tiny" else STEMS[stem].total_stride * STAGES_STRIDE
+        if stem == "imagenet":
+            remedy = " Remedy: the stem 'cifar', for small images."
+    if image_size < smallest:
+        raise ValueError(
+            f"image_size: expected at least {smallest} pixels for {network}, small views and "
+            f"patches included. Received: image_size={image_size!r}.{remedy}"
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -156,8 +198,11 @@ class BackboneConfig(Settings):
     )
 
     def check(self) -> None:
-        """Raises SettingsError on a width or a padding that the other choices do not allow."""
+        """Raises SettingsError on what the backbone or the other choices do not allow."""
         try:
+            _check_unused(
+                self.backbone, **{label: getattr(self, label) for label in _UNUSED_BY_ALEXNETS}
+            )
             _check_channels(self.backbone, width=self.width)
             _check_padding(self.stem, self.stem_padding)
         except ValueError as error:

@@ -61,6 +61,11 @@ def convolution(
     return layer(inputs)
 
 
+def fan_in_uniform() -> tf.keras.initializers.Initializer:
+    """A new initializer U(+-1/sqrt(fan_in)), PyTorch's default for kernels."""
+    return tf.keras.initializers.VarianceScaling(1 / 3, "fan_in", "uniform")
+
+
 def _he_normal() -> tf.keras.initializers.Initializer:
     """A new He-normal initializer; one used twice without a seed would repeat its values."""
     return tf.keras.initializers.VarianceScaling(2.0, "fan_out", "untruncated_normal")

@@ -5,7 +5,7 @@ from typing import Optional
 
 import tensorflow as tf
 
-from tfssl.backbones.convolution import convolution
+from tfssl.backbones.convolution import convolution, fan_in_uniform
 from tfssl.layers.normalization import batch_norm
 
 
@@ -64,16 +64,13 @@ def apply_stem(
         Symbolic map `[batch, new_height, new_width, filters]`.
     """
     geometry = STEMS[stem]
-    initializer = None
-    if geometry.fan_in_uniform:
-        initializer = tf.keras.initializers.VarianceScaling(1 / 3, "fan_in", "uniform")
     x = convolution(
         images,
         filters,
         geometry.kernel_size,
         stride=geometry.stride,
         padding=geometry.padding if padding is None else padding,
-        initializer=initializer,
+        initializer=fan_in_uniform() if geometry.fan_in_uniform else None,
         name="conv1",
     )
     x = batch_norm(synchronized=synchronized, name="bn1")(x)

@@ -12,6 +12,7 @@ _IGNORED_SUFFIXES = (".num_batches_tracked",)
 # Keras' name of a variable within its layer, and PyTorch's.
 _PARTS = {
     "kernel": "weight",
+    "bias": "bias",
     "gamma": "weight",
     "beta": "bias",
     "moving_mean": "running_mean",
@@ -22,8 +23,12 @@ _PARTS = {
 def torch_state(backbone: tf.keras.Model) -> dict[str, np.ndarray]:
     """Returns the backbone's weights under torchvision's ResNet names.
 
+    AlexNets have no such names; theirs are "conv1.weight", "bn1.weight" and so on to "bn7.bias",
+    with `[out, in, height, width]` for "fc6.weight", which is `[out, -1]` as a linear layer there.
+
     Args:
-        backbone: a model made by `tfssl.backbones.build`.
+        backbone: a model made by `tfssl.backbones.build`, or joined by `concatenate`: names then
+            start with "view1.", "view2." and so on.
 
     Returns:
         Name to a new array of the variable's dtype. Convolution kernels are
@@ -73,13 +78,17 @@ def load_torch_state(backbone: tf.keras.Model, arrays: Mapping[str, np.ndarray])
         variable.assign(np.transpose(array, (2, 3, 1, 0)) if array.ndim == 4 else array)
 
 
-def _variables(backbone: tf.keras.Model) -> dict[str, tf.Variable]:
+def _variables(backbone: tf.keras.Model, prefix: str = "") -> dict[str, tf.Variable]:
     """The backbone's variables by torchvision's name, in the order of its layers."""
     variables = {}
     for layer in backbone.layers:
+        name = f"{prefix}{layer.name}."
+        if isinstance(layer, tf.keras.Model):
+            variables.update(_variables(layer, name))
+            continue
         for variable in layer.weights:
             part = variable.name.rsplit("/", 1)[-1].split(":")[0]
-            variables[f"{layer.name}.{_PARTS[part]}"] = variable
+            variables[f"{name}{_PARTS[part]}"] = variable
     return variables
 
 

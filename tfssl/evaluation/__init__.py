@@ -3,12 +3,14 @@
 Each protocol returns a plain dictionary with its settings inside, ready for JSON.
 """
 
+from tfssl.evaluation.adaptive_pooling import adaptive_average_pool, adaptive_max_pool
 from tfssl.evaluation.average_precision import average_precision
 from tfssl.evaluation.depth_pooling import pool_depths
 from tfssl.evaluation.features import Features, extract, raw_pixels
 from tfssl.evaluation.knn import knn
 from tfssl.evaluation.linear import LEARNING_RATE_GRID, linear
 from tfssl.evaluation.linear_augmented import linear_augmented
+from tfssl.evaluation.probe_pooling import probe_features
 from tfssl.evaluation.settings import PROTOCOLS, EvaluationConfig
 from tfssl.evaluation.svm import low_shot_rows, low_shot_svm, svm
 
@@ -17,6 +19,8 @@ __all__ = [
     "PROTOCOLS",
     "EvaluationConfig",
     "Features",
+    "adaptive_average_pool",
+    "adaptive_max_pool",
     "average_precision",
     "extract",
     "knn",
@@ -25,6 +29,7 @@ __all__ = [
     "low_shot_rows",
     "low_shot_svm",
     "pool_depths",
+    "probe_features",
     "raw_pixels",
     "svm",
 ]
