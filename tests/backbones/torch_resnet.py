@@ -70,8 +70,9 @@ class ResNet(nn.Module):
             setattr(self, f"layer{stage + 1}", nn.Sequential(*blocks))
 
     def forward(self, x):
-        x = self.maxpool(torch.relu(self.bn1(self.conv1(x))))
+        x = torch.relu(self.bn1(self.conv1(x)))
         self.maps = [x]
+        x = self.maxpool(x)
         for stage in range(4):
             x = getattr(self, f"layer{stage + 1}")(x)
             self.maps.append(x)
