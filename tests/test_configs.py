@@ -3,6 +3,7 @@
 Those of `studies/` are flagfiles of sweeps: all their cells are checked as the sweep checks them.
 """
 
+import functools
 import pathlib
 
 import numpy as np
@@ -11,12 +12,14 @@ from absl import flags
 
 from tests.contract import harness
 from tfssl import config, methods, views
+from tfssl.evaluation import EvaluationConfig
 from tfssl.training import sweeps
 
 ROOT = pathlib.Path(__file__).parents[1]
 BASES = sorted((ROOT / "configs" / "base").glob("*.cfg"))
 STUDIES = sorted((ROOT / "configs" / "studies").glob("*.cfg"))
-CONFIGS = sorted({*(ROOT / "configs").rglob("*.cfg")} - {*BASES, *STUDIES})
+EVALUATIONS = sorted((ROOT / "configs" / "evaluation").glob("*.cfg"))
+CONFIGS = sorted({*(ROOT / "configs").rglob("*.cfg")} - {*BASES, *STUDIES, *EVALUATIONS})
 
 
 @pytest.fixture(autouse=True)
@@ -30,7 +33,7 @@ def test_config_is_valid_and_fits_its_views(path):
     wanted = config.read_flagfile(str(path))
     family = views.build_from(wanted.views)
     method = methods.get(wanted.training.method)
-    method.check_views(wanted.method, family.sizes)
+    method.check_views(wanted.method, family)
     method.check_patches(wanted.method, family.patch_size)
 
 
@@ -53,11 +56,24 @@ def test_config_makes_a_tiny_step(path):
         for name in vars(wanted.method)
         if name not in harness.SMALL and getattr(wanted.method, name) != getattr(small, name)
     }
-    method = harness.build(wanted.training.method, **overrides)
-    count = views.build_from(wanted.views).num_views
-    sizes = [harness.SIZE] * 2 + [harness.SIZE - 4] * (count - 2)
-    logs = harness.step(method, harness.make_batch(wanted.training.method, sizes=sizes))
+    if overrides.get("loss") == "patch":
+        overrides["patch_layer"] = "stem"  # The tiny encoder has no third convolution.
+    family = views.build_from(wanted.views)
+    full = family.sizes[0]
+    sizes = tuple(harness.SIZE if size == full else harness.SIZE - 4 for size in family.sizes)
+    shape = sizes, family.channels, wanted.views.jigsaw
+    logs = tiny_step(wanted.training.method, tuple(overrides.items()), *shape)
     assert np.isfinite(list(logs.values())).all()
+
+
+@functools.lru_cache(maxsize=None)
+def tiny_step(name, overrides, sizes, channels, patches):
+    """The logs of a step; configs that differ in nothing a tiny step sees share it."""
+    plan = harness.make_plan(view_channels=channels)
+    method = harness.build(name, plan=plan, **dict(overrides))
+    return harness.step(
+        method, harness.make_batch(name, sizes=sizes, channels=channels, patches=patches)
+    )
 
 
 def test_every_config_names_a_run_directory_of_its_own():
@@ -69,6 +85,18 @@ def test_every_config_names_a_run_directory_of_its_own():
 def test_every_base_is_used(path):
     line = f"--flagfile=configs/base/{path.name}"
     assert any(line in user.read_text() for user in [*CONFIGS, *BASES, *STUDIES])
+
+
+@pytest.mark.parametrize("path", EVALUATIONS, ids=lambda p: p.stem)
+def test_evaluation_is_valid_and_says_how_to_run_it(path):
+    known = flags.FlagValues()
+    config.define_settings(EvaluationConfig, known)
+    known(["evaluate", *config.expand([f"--flagfile={path}"])])
+    settings = config.settings_from_flags(EvaluationConfig, known)
+    assert settings != EvaluationConfig(protocol=settings.protocol)
+    text = path.read_text()
+    assert text.startswith("# ")
+    assert f"# Run: python tools/evaluate.py --flagfile={path.relative_to(ROOT)}" in text
 
 
 @pytest.mark.parametrize("path", STUDIES, ids=lambda p: p.stem)

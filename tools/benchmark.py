@@ -1,4 +1,4 @@
-"""Measures kernels, views, steps and banks: python tools/benchmark.py [--photos=<JPEG folder>]
+"""Measures kernels, views, steps, banks and colours: python tools/benchmark.py [--photos=<folder>]
 
 Contenders of one group take turns in one process, and medians are printed. Compare ratios rather
 than times: they hold on a machine that does other work.
@@ -12,6 +12,7 @@ import environment  # noqa: F401  (first, before TensorFlow)
 
 import benchmark_banks
 import benchmark_clusters
+import benchmark_colour
 import benchmark_kernels
 import benchmark_steps
 import benchmark_views
@@ -29,6 +30,7 @@ _RATIOS = {
     "sampling": "time over that of --interclr_sampling=subset",
     "clusters": "time over that of the running sums",
     "kmeans": "time over that of the library's",
+    "colour": "speed over that of scikit-image",
 }
 
 _GROUPS = flags.DEFINE_list("groups", list(_RATIOS), "What is measured.")
@@ -46,10 +48,11 @@ def main(_) -> int:
         "sampling": benchmark_clusters.sampling_rows,
         "clusters": benchmark_clusters.cluster_rows,
         "kmeans": benchmark_clusters.kmeans_rows,
+        "colour": benchmark_colour.rows,
     }
     try:
         _check(groups)
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, ImportError) as error:
         return refuse(error)
     for group in _GROUPS.value:
         print(f"\n{group}: x is {_RATIOS[group]}")
@@ -70,6 +73,8 @@ def _check(groups) -> None:
         benchmark_views.jpeg_files(_PHOTOS.value)
     if "steps" in _GROUPS.value:
         config.read_flagfile(_CONFIG.value)
+    if "colour" in _GROUPS.value:
+        benchmark_colour.scikit_image()
 
 
 if __name__ == "__main__":

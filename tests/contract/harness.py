@@ -2,7 +2,8 @@
 
 import dataclasses
 import pathlib
-from typing import Dict, List, Optional, Sequence
+import types
+from typing import Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 import tensorflow as tf
@@ -28,6 +29,14 @@ SMALL = {
 LEARNING = {**SMALL, "num_negatives": 48, "queue_size": 256, "num_clusters": 8, "min_cluster": 10}
 # An untrained encoder behind Sobel filters tells the directions of stripes apart already.
 TOO_EASY = {"sobel": False}
+# Channels of the views of methods that have an encoder for each; others have images of three.
+CHANNELS = {"cmc": (1, 2), "predictive": (1, 2), "splitbrain": (1, 2)}
+# Those that predict pixels.
+PIXELWISE = ("predictive", "splitbrain")
+# Learning rates of 200 steps that are to learn something; 0.1 of all others.
+RATES = {"predictive": 0.02}
+# Sizes that a loss of CMC does not read, and refuses.
+UNREAD = {"in_batch": {"num_negatives"}, "patch": {"num_negatives", "hidden_dim"}}
 DIGITS = pathlib.Path(__file__).parents[2] / "configs" / "digits"
 SIZE = 16
 PATCH = 8
@@ -39,7 +48,8 @@ def small_settings(name: str, sizes: Optional[Dict] = None, **overrides):
     sizes = sizes or SMALL
     config = methods.get(name).Config
     fields = {field.name for field in dataclasses.fields(config)}
-    small = {key: value for key, value in sizes.items() if key in fields}
+    unread = UNREAD.get(overrides.get("loss"), ()) if name == "cmc" else ()
+    small = {key: value for key, value in sizes.items() if key in fields and key not in unread}
     for field in settings.part_fields(config):
         # The method that the overrides or the default name has small widths as well.
         named = field.metadata["part"]
@@ -70,7 +80,9 @@ def _choices(chosen) -> Dict:
 
 def make_plan(**overrides) -> methods.Plan:
     """Forty epochs of one step: schedules move visibly, and the phases of epochs follow fast."""
-    sizes = dict(batch_size=BATCH, steps_per_epoch=1, total_steps=40, num_records=64)
+    sizes = dict(
+        batch_size=BATCH, steps_per_epoch=1, total_steps=40, num_records=64, view_size=SIZE
+    )
     return methods.Plan(**{**sizes, **overrides})
 
 
@@ -91,7 +103,7 @@ def build(
     tf.keras.utils.set_random_seed(seed)
     method = methods.get(name)(
         small_settings(name, sizes, **overrides),
-        plan or make_plan(),
+        plan or make_plan(view_channels=channels_of(name)),
         lambda **options: backbones.build("tiny", image_size=SIZE, **options),
     )
     optimizer = optimizer or SGD(0.1)
@@ -102,20 +114,43 @@ def build(
     return method
 
 
+def channels_of(name: str) -> Tuple[int, ...]:
+    """Channels of each view of a method."""
+    return CHANNELS.get(name, (3,) * methods.get(name).min_views)
+
+
+def view_family(sizes: Sequence[int]):
+    """What methods look at in a view family, of whole images."""
+    count = len(sizes)
+    return types.SimpleNamespace(
+        name="family",
+        sizes=tuple(sizes),
+        channels=(3,) * count,
+        groups=(3,),
+        num_views=count,
+        num_crops=count,
+    )
+
+
 def make_batch(
-    name: str, *, seed: int = 0, rows: int = BATCH, sizes: Optional[Sequence[int]] = None
+    name: str,
+    *,
+    seed: int = 0,
+    rows: int = BATCH,
+    sizes: Optional[Sequence[int]] = None,
+    channels: Optional[Sequence[int]] = None,
+    patches: Optional[bool] = None,
 ) -> Dict:
     """A batch of noisy views of random images, without labels; with patches where needed."""
-    sizes = sizes or [SIZE] * methods.get(name).min_views
+    channels = channels or (channels_of(name) if sizes is None else (3,) * len(sizes))
+    shapes = [(rows, s, s, c) for s, c in zip(sizes or [SIZE] * len(channels), channels)]
     random = np.random.default_rng(seed)
     dtype = tf.keras.backend.floatx()
     batch = {
-        "views": tuple(
-            tf.constant(random.normal(size=(rows, size, size, 3)), dtype) for size in sizes
-        ),
+        "views": tuple(tf.constant(random.normal(size=shape), dtype) for shape in shapes),
         "index": tf.constant(random.permutation(64)[:rows], tf.int64),
     }
-    if needs_patches(name):
+    if needs_patches(name) if patches is None else patches:
         shape = (rows, 9, PATCH, PATCH, 3)
         batch["patches"] = tf.constant(random.normal(size=shape), dtype)
     return batch

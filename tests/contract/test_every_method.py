@@ -7,10 +7,12 @@ import pytest
 import tensorflow as tf
 
 from tests.contract import harness, textures
-from tfssl import evaluation, methods, ops
+from tfssl import evaluation, methods, ops, views
 from tfssl.training import SGD
 
 EVERY = pytest.mark.parametrize("name", methods.names())
+# Methods that look at images with all channels.
+WHOLE = [name for name in methods.names() if name not in harness.CHANNELS]
 # Tests that take seconds: on the newest stack, where slow ones are left out, with one method.
 QUICK = ("interclr",)
 HEAVY = pytest.mark.parametrize(
@@ -236,13 +238,18 @@ def test_learns_on_embedded_data(name):
         name,
         kind="graph",
         plan=harness.make_plan(
-            batch_size=rows, total_steps=steps, steps_per_epoch=epoch, num_records=len(kinds)
+            batch_size=rows,
+            total_steps=steps,
+            steps_per_epoch=epoch,
+            num_records=len(kinds),
+            view_channels=harness.channels_of(name),
         ),
-        optimizer=SGD(0.1, momentum=0.9),
+        optimizer=SGD(harness.RATES.get(name, 0.1), momentum=0.9),
         sizes=harness.LEARNING,
         **harness.embedded_settings(name),
     )
-    untrained = _texture_accuracy(method)
+    view = 1 if name in harness.PIXELWISE else None
+    untrained = _texture_accuracy(method, view)
     pictures = textures.draw(kinds, harness.SIZE, rng)
     advance = method.make_train_function()
     for step in range(steps):
@@ -251,22 +258,29 @@ def test_learns_on_embedded_data(name):
             order = method.record_order(step // epoch, np.arange(len(kinds)))
             order = rng.permutation(len(kinds)) if order is None else order
         index = order[step % epoch * rows :][:rows]
-        views = [textures.draw(kinds[index], harness.SIZE, rng) for _ in range(method.min_views)]
-        batch = {"views": tuple(map(tf.constant, views)), "index": tf.constant(index)}
+        seen = textures.draw_views(
+            kinds[index],
+            harness.SIZE,
+            rng,
+            channels=harness.channels_of(name),
+            coloured=name in harness.PIXELWISE,
+        )
+        batch = {"views": tuple(map(tf.constant, seen)), "index": tf.constant(index)}
         if harness.needs_patches(name):
             batch["patches"] = tf.constant(textures.draw_patches(kinds[index], harness.PATCH, rng))
         advance(iter([batch]))
-    assert _texture_accuracy(method) > untrained + 0.25
+    assert _texture_accuracy(method, view) > untrained + 0.25
 
 
-def _texture_accuracy(method) -> float:
+def _texture_accuracy(method, view=None) -> float:
     """kNN accuracy of the evaluated encoder on fresh pictures; fails where it has collapsed."""
+    encoder = evaluation.probe_encoder(method.evaluated_encoder, view=view)
     rng = np.random.default_rng(1)
     arrays = []
     for rows in (1024, 512):
         labels = rng.integers(0, textures.CLASSES, rows)
         pictures = textures.draw(labels, harness.SIZE, rng)
-        arrays += [method.evaluated_encoder(pictures, training=False).numpy(), labels]
+        arrays += [encoder(pictures, training=False).numpy(), labels]
     assert float(ops.effective_rank(arrays[0])) > 2
     return evaluation.knn(*arrays)["top1"]
 
@@ -281,24 +295,36 @@ def test_keras_fit_trains(name):
     assert np.isfinite(history.history["loss"]).all()
 
 
-@EVERY
+@pytest.mark.parametrize("name", WHOLE)
 def test_too_few_views_are_refused(name):
     cls = methods.get(name)
     with pytest.raises(ValueError, match="expected a view family with at least"):
-        cls.check_views(cls.Config(), (32,) * (cls.min_views - 1))
+        cls.check_views(cls.Config(), harness.view_family((32,) * (cls.min_views - 1)))
 
 
-@EVERY
+@pytest.mark.parametrize("name", WHOLE)
 def test_views_without_an_effect_are_refused(name):
     cls = methods.get(name)
     if cls.max_views is None:
-        cls.check_views(cls.Config(), (32,) * 7)
+        cls.check_views(cls.Config(), harness.view_family((32,) * 7))
         return
     with pytest.raises(ValueError, match="expected a view family with at most .*--num_views"):
-        cls.check_views(cls.Config(), (32,) * (cls.max_views + 1))
+        cls.check_views(cls.Config(), harness.view_family((32,) * (cls.max_views + 1)))
     if cls.max_views > 1:
         with pytest.raises(ValueError, match="expected views of one size. Received: 32, 16"):
-            cls.check_views(cls.Config(), (32, 16))
+            cls.check_views(cls.Config(), harness.view_family((32, 16)))
+
+
+@EVERY
+def test_groups_of_channels_go_to_methods_of_several_views(name):
+    """Every other method asks for images with all channels, and the former for nothing else."""
+    cls = methods.get(name)
+    family = views.build("lab", image_size=32)
+    if name in harness.CHANNELS:
+        cls.check_views(cls.Config(), family)
+        family = views.build("simclr", image_size=32)
+    with pytest.raises(ValueError, match="expected views .*channels.* Received: .* Remedy: "):
+        cls.check_views(cls.Config(), family)
 
 
 @EVERY

@@ -5,6 +5,8 @@ views: what they share is the direction. An encoder of two convolutions can tell
 but not before it has learned to.
 """
 
+from typing import List, Sequence
+
 import numpy as np
 
 CLASSES = 8
@@ -23,6 +25,27 @@ def draw(labels: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
     brightness = 0.5 * rng.normal(size=(n, 1, 1, 3))
     noise = rng.normal(size=(n, size, size, 3))
     return (colour * stripes + brightness + noise).astype(np.float32)
+
+
+def draw_views(
+    labels: np.ndarray,
+    size: int,
+    rng: np.random.Generator,
+    *,
+    channels: Sequence[int],
+    coloured: bool = False,
+) -> List[np.ndarray]:
+    """Views `[n, size, size, channels]`, each of a picture of its own.
+
+    Coloured, the last view is plain but for noise, in a colour for every direction: whoever predicts
+    its pixels from the first one has to see the direction.
+    """
+    views = [draw(labels, size, rng)[..., :number] for number in channels]
+    if coloured:
+        angle = 2 * np.pi * labels / CLASSES
+        colour = np.stack([np.cos(angle), np.sin(angle)], axis=-1)[:, None, None] / 2
+        views[-1] = (colour + 0.1 * rng.normal(size=views[-1].shape)).astype(np.float32)
+    return views
 
 
 def draw_patches(labels: np.ndarray, patch: int, rng: np.random.Generator) -> np.ndarray:

@@ -16,6 +16,19 @@ def test_numbers_behind_texts():
 
 
 @pytest.mark.parametrize(
+    "values, name",
+    [
+        ({}, "knn"),
+        ({"protocol": "linear", "augment": True}, "linear_augmented"),
+        ({"protocol": "mlp", "layer": "conv5", "view": 2}, "mlp_conv5_view2"),
+        ({"view": 1}, "knn_view1"),
+    ],
+)
+def test_results_have_names_of_their_own(values, name):
+    assert EvaluationConfig(**values).name == name
+
+
+@pytest.mark.parametrize(
     "values, words",
     [
         ({"protocol": "linear", "k": 5}, "k: expected only with --protocol=knn"),
@@ -26,6 +39,9 @@ def test_numbers_behind_texts():
         ({"protocol": "linear", "learning_rates": "fast"}, "positive numbers"),
         ({"protocol": "linear", "linear_milestones": "80,60"}, "increasing"),
         ({"protocol": "linear", "linear_milestones": "0.5"}, "increasing"),
+        ({"protocol": "linear", "linear_decay_factor": 0.2}, "linear_milestones beside it"),
+        ({"protocol": "linear", "mlp_lr": 0.1}, "mlp_lr: expected only with --protocol=mlp"),
+        ({"protocol": "mlp", "mlp_milestones": "80,60"}, "--mlp_milestones: expected increasing"),
         ({"protocol": "linear", "augment": True, "baselines": True}, "without --baselines"),
         ({"protocol": "linear", "augment": True, "learning_rates": "1,2"}, "one rate"),
     ],

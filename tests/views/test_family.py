@@ -32,11 +32,13 @@ def test_views_have_the_promised_shape_and_statistics(name):
     assert len(result) == family.num_views == len(family.sizes) == len(family.channels)
     for view, size, channels in zip(result, family.sizes, family.channels):
         assert view.shape == (6, size, size, channels) and view.dtype == tf.float32
-        pixels = view.numpy() * family.std + family.mean
-        assert np.isfinite(pixels).all()
-        assert pixels.min() >= -1e-4 and pixels.max() <= 1 + 1e-4
+        assert np.isfinite(view).all()
+        if family.color == "rgb":
+            pixels = view.numpy() * family.std + family.mean
+            assert pixels.min() >= -1e-4 and pixels.max() <= 1 + 1e-4
     for one, two in zip(result, result[1:]):
-        assert np.abs(one.numpy() - two.numpy()).mean() > 1e-2
+        if one.shape == two.shape:
+            assert np.abs(one.numpy() - two.numpy()).mean() > 1e-2
 
 
 def test_views_do_not_depend_on_the_batch():

@@ -12,13 +12,16 @@ from tfssl.ops import fold_key
 # One example of each layer; a layer without one fails below.
 EXAMPLES = {
     "RandomResizedCrop": {"size": 8},
+    "PatchPair": {"size": 4, "patch": 1, "distance": 3},
     "CentreCrop": {"size": 8, "interpolation": "bicubic"},
     "ColorJitter": {"brightness": 0.4, "contrast": 0.4, "saturation": 0.4, "hue": 0.1},
+    "ColorConversion": {"space": "ydbdr"},
     "Grayscale": {},
     "Solarize": {"threshold": 100},
     "GaussianBlur": {"sigma": (0.5, 1.5), "window": 5},
     "HorizontalFlip": {},
     "Rotation": {"degrees": 30.0},
+    "RandAugment": {"operations": ("Rotate", "Sharpness", "ShearX"), "fill": (255, 0, 10)},
     "Normalize": {"mean": (0.5, 0.4, 0.3), "std": (0.2, 0.3, 0.4)},
 }
 RANDOM = ["ColorJitter", "Grayscale", "Solarize", "GaussianBlur", "HorizontalFlip", "Rotation"]

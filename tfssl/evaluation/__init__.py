@@ -3,13 +3,16 @@
 Each protocol returns a plain dictionary with its settings inside, ready for JSON.
 """
 
-from tfssl.evaluation.adaptive_pooling import adaptive_average_pool, adaptive_max_pool
 from tfssl.evaluation.average_precision import average_precision
 from tfssl.evaluation.depth_pooling import pool_depths
 from tfssl.evaluation.features import Features, extract, raw_pixels
+from tfssl.evaluation.info_nce_bound import info_nce_bound, info_nce_bound_of_embeddings
 from tfssl.evaluation.knn import knn
 from tfssl.evaluation.linear import LEARNING_RATE_GRID, linear
 from tfssl.evaluation.linear_augmented import linear_augmented
+from tfssl.evaluation.mine import mine, mine_batches
+from tfssl.evaluation.mlp import mlp
+from tfssl.evaluation.probe_encoder import probe_encoder
 from tfssl.evaluation.probe_pooling import probe_features
 from tfssl.evaluation.settings import PROTOCOLS, EvaluationConfig
 from tfssl.evaluation.svm import low_shot_rows, low_shot_svm, svm
@@ -19,16 +22,20 @@ __all__ = [
     "PROTOCOLS",
     "EvaluationConfig",
     "Features",
-    "adaptive_average_pool",
-    "adaptive_max_pool",
     "average_precision",
     "extract",
+    "info_nce_bound",
+    "info_nce_bound_of_embeddings",
     "knn",
     "linear",
     "linear_augmented",
     "low_shot_rows",
     "low_shot_svm",
+    "mine",
+    "mine_batches",
+    "mlp",
     "pool_depths",
+    "probe_encoder",
     "probe_features",
     "raw_pixels",
     "svm",

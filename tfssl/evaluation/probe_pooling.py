@@ -9,8 +9,8 @@ from typing import Callable, Mapping, Optional
 import tensorflow as tf
 
 from tfssl.backbones.stems import STEMS
-from tfssl.evaluation.adaptive_pooling import adaptive_average_pool, adaptive_max_pool
 from tfssl.layers.normalization import at_least_float32
+from tfssl.ops import adaptive_average_pool, adaptive_max_pool
 
 
 @dataclasses.dataclass(frozen=True)

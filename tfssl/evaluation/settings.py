@@ -5,7 +5,7 @@ from typing import Optional, Tuple
 
 from tfssl.settings import Settings, SettingsError, setting
 
-PROTOCOLS = ("knn", "linear")
+PROTOCOLS = ("knn", "linear", "mlp")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,15 +26,45 @@ class EvaluationConfig(Settings):
     linear_weight_decay: float = setting(0.0, "linear: decay of the kernel, coupled.", low=0.0)
     linear_milestones: str = setting(
         "",
-        "linear: epochs done when the learning rate drops to a tenth, separated by commas, as in "
-        "60,80; empty for a cosine to 0.",
+        "linear: epochs done when the learning rate drops, separated by commas, as in 60,80; empty "
+        "for a cosine to 0.",
+    )
+    linear_decay_factor: float = setting(
+        0.1, "linear: what multiplies the rate at each of them.", above=0.0, high=1.0
     )
     augment: bool = setting(
         False,
         "linear: new random crops and flips in every pass, through the frozen encoder, instead of "
         "features extracted once.",
     )
+    augment_min_area: Optional[float] = setting(
+        None,
+        "linear: with --augment, the smallest part of an image's area in a crop. Unset: 0.08.",
+        above=0.0,
+        high=1.0,
+    )
     standardize: bool = setting(False, "linear: scale each feature to mean 0 and deviation 1.")
+    mlp_hidden_dim: int = setting(
+        200, "mlp: units of the hidden layer; 0: a linear classifier trained with Adam.", low=0
+    )
+    mlp_epochs: int = setting(100, "mlp: passes over the training features.", low=1)
+    mlp_lr: float = setting(1e-3, "mlp: Adam's learning rate; times 0.2 late.", above=0.0)
+    mlp_milestones: str = setting(
+        "60,80", "mlp: epochs done when the learning rate drops, separated by commas; may be empty."
+    )
+    layer: Optional[str] = setting(
+        None,
+        "Judge the map of a layer, a stage of the backbone such as conv5 or stage3, pooled as in "
+        "CMC's probes. Unset: the backbone's features.",
+    )
+    view: Optional[int] = setting(
+        None, "Judge the encoder of one view alone, by its number from 1. Unset: all.", low=1
+    )
+    labelled_split: Optional[str] = setting(
+        None,
+        "Split that classifiers are trained on, where it is not the run's training split. Unset: "
+        "that one.",
+    )
     baselines: bool = setting(False, "Judge the untrained encoder and raw pixels beside it.")
     evaluation_seed: int = setting(0, "linear: seeds the classifier and its order.", low=0)
     max_train_records: Optional[int] = setting(
@@ -45,6 +75,12 @@ class EvaluationConfig(Settings):
         """Settings that would have no effect are refused."""
         self.rates()
         self.milestones()
+        if self.linear_decay_factor != 0.1 and not self.linear_milestones:
+            raise SettingsError(
+                "linear_decay_factor: expected linear_milestones beside it. Received: "
+                f"{self.linear_decay_factor:g} alone.",
+                "linear_decay_factor",
+            )
         for field in dataclasses.fields(self):
             reader = field.metadata["help"].partition(":")[0]
             if reader in PROTOCOLS and reader != self.protocol:
@@ -54,6 +90,12 @@ class EvaluationConfig(Settings):
                         f"--protocol={self.protocol}.",
                         field.name,
                     )
+        if self.augment_min_area is not None and not self.augment:
+            raise SettingsError(
+                "augment_min_area: expected --augment beside it. Received: "
+                f"{self.augment_min_area:g} alone.",
+                "augment_min_area",
+            )
         for name in ("baselines", "standardize"):
             if self.augment and getattr(self, name):
                 raise SettingsError(
@@ -68,19 +110,23 @@ class EvaluationConfig(Settings):
 
     @property
     def name(self) -> str:
-        """The protocol as results are named after it."""
-        return f"{self.protocol}{'_augmented' if self.augment else ''}"
+        """The protocol, and what is judged, as results are named after them."""
+        words = [self.protocol, "augmented" if self.augment else "", self.layer or ""]
+        words += [f"view{self.view}"] if self.view else []
+        return "_".join(word for word in words if word)
 
     def milestones(self) -> Tuple[int, ...]:
-        """The milestones as numbers; raises SettingsError."""
+        """The milestones of the chosen protocol as numbers; raises SettingsError."""
+        name = "mlp_milestones" if self.protocol == "mlp" else "linear_milestones"
+        text = getattr(self, name)
         try:
-            epochs = tuple(int(part) for part in self.linear_milestones.split(",") if part.strip())
+            epochs = tuple(int(part) for part in text.split(",") if part.strip())
         except ValueError:
             epochs = (0,)
         if any(not late > early for early, late in zip((0, *epochs), epochs)):
             raise SettingsError(
-                "--linear_milestones: expected increasing whole numbers >= 1 separated by commas. "
-                f"Received: {self.linear_milestones!r}."
+                f"--{name}: expected increasing whole numbers >= 1 separated by commas. "
+                f"Received: {text!r}."
             )
         return epochs
 

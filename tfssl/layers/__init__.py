@@ -1,5 +1,6 @@
 """Layers around an encoder: heads, prototypes and the state that is checkpointed with a model."""
 
+from tfssl.layers.decoder import decoder
 from tfssl.layers.dropout import keyed_dropout
 from tfssl.layers.feature_bank import BankUpdate, FeatureBank
 from tfssl.layers.ghost_groups import in_groups, in_shuffled_groups
@@ -20,6 +21,7 @@ __all__ = [
     "Prototypes",
     "Queue",
     "Teacher",
+    "decoder",
     "in_groups",
     "in_shuffled_groups",
     "keyed_dropout",

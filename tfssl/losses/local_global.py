@@ -1,7 +1,7 @@
 """Contrast of an image's global features with single places of its maps.
 
-CMC, Tian, Krishnan, Isola 2020, arXiv 1906.05849, section B.2; Deep InfoMax, Hjelm et al. 2019, arXiv
-1808.06670, and its code.
+CMC, Tian, Krishnan, Isola 2020, arXiv 1906.05849, section B.2; Deep InfoMax, Hjelm et al. 2019,
+arXiv 1808.06670, and its code.
 """
 
 from typing import Optional
@@ -30,8 +30,8 @@ def local_global(
     averaged over places, and over an image's anchors where it has several.
 
     Args:
-        anchors: `[batch, dim]` or `[batch, anchors, dim]` floating, global features of one view, not
-            normalised.
+        anchors: `[batch, dim]` or `[batch, anchors, dim]` floating, global features of one view,
+            not normalised.
         maps: `[images, places, dim]` floating, local features of another view, of all images.
         own: `[batch]` integers, which of the images each anchor is of.
         other_places: of the own image. "leave_out": neither positive nor negative. "constant": they

@@ -3,16 +3,24 @@
 from typing import Optional, Sequence
 
 from tfssl.settings import SettingsError
+from tfssl.views import ViewFamily
 
 
-def check_views(method: str, sizes: Sequence[int], low: int, high: Optional[int]) -> None:
+def check_views(method: str, family: ViewFamily, low: int, high: Optional[int]) -> None:
     """Raises SettingsError unless a method can use all views.
 
     Args:
         method: its name, for the message.
-        sizes: of the views that the family gives.
+        family: the family of training.
         low, high: the fewest and the most views that it looks at. None: all, of any size.
     """
+    sizes = family.sizes
+    if set(family.channels) != {3}:
+        raise SettingsError(
+            f"method {method}: expected views with all three channels. Received: "
+            f"{', '.join(map(str, family.channels))} channels. Remedy: --color_groups=3, or a "
+            "method of several views such as cmc."
+        )
     if len(sizes) < low:
         raise SettingsError(
             f"method {method}: expected a view family with at least {low} views. Received: "
@@ -26,6 +34,11 @@ def check_views(method: str, sizes: Sequence[int], low: int, high: Optional[int]
             f"not look at others. Received: {len(sizes)}. Remedy: --num_views={high}, no "
             "--local_crops."
         )
+    check_equal_sizes(method, sizes)
+
+
+def check_equal_sizes(method: str, sizes: Sequence[int]) -> None:
+    """Raises SettingsError where views are of several sizes."""
     if len(set(sizes)) > 1:
         raise SettingsError(
             f"method {method}: expected views of one size. Received: "

@@ -17,6 +17,7 @@ from absl import logging
 from tfssl.methods import _fit
 from tfssl.methods._train_function import TrainFunction
 from tfssl.settings import Settings, SettingsError
+from tfssl.views import ViewFamily
 
 Batch = Dict[str, Any]
 Logs = Dict[str, tf.Tensor]
@@ -35,6 +36,8 @@ class Plan:
         num_records: N; record indices are 0..N-1.
         micro_batches: parts of a batch that pass one after another, for gradient accumulation.
         seed: the run's; what a method draws for itself is keyed by it.
+        view_channels: channels of each view, for methods with an encoder for every view.
+        view_size: side of the full-size views in pixels.
     """
 
     batch_size: int
@@ -43,6 +46,8 @@ class Plan:
     num_records: int
     seed: int = 0
     micro_batches: int = 1
+    view_channels: Tuple[int, ...] = (3, 3)
+    view_size: int = 224
 
 
 class Method(tf.keras.Model):
@@ -105,10 +110,10 @@ class Method(tf.keras.Model):
         return None
 
     @classmethod
-    def check_views(cls, settings: Settings, sizes: Tuple[int, ...]) -> None:
-        """Raises SettingsError where a view family does not fit; `sizes` are the views' sizes."""
+    def check_views(cls, settings: Settings, family: ViewFamily) -> None:
+        """Raises SettingsError where a view family does not fit the method."""
         del settings
-        _fit.check_views(cls.__name__, sizes, cls.min_views, cls.max_views)
+        _fit.check_views(cls.__name__, family, cls.min_views, cls.max_views)
 
     @classmethod
     def needs_patches(cls, settings: Settings) -> bool:

@@ -18,6 +18,7 @@ from tfssl.methods._method import Batch, Extract, Logs, Method, Plan
 from tfssl.methods.byol import BYOL
 from tfssl.methods.moco import MoCo
 from tfssl.settings import Settings, SettingsError, part, setting
+from tfssl.views import ViewFamily
 
 _BASES = {"npid": npid.NPID, "moco": MoCo, "byol": BYOL}
 _NPID_V2 = dict(loss="softmax", num_negatives=16384, hidden_dim=2048, temperature=0.1)
@@ -182,9 +183,9 @@ class InterCLR(Method):
         return None if self.clusters is None else tf.convert_to_tensor(self.clusters.labels)
 
     @classmethod
-    def check_views(cls, settings: Config, sizes: Tuple[int, ...]) -> None:
+    def check_views(cls, settings: Config, family: ViewFamily) -> None:
         """Those of the base."""
-        _BASES[settings.base].check_views(settings.base_settings, sizes)
+        _BASES[settings.base].check_views(settings.base_settings, family)
 
     @classmethod
     def check_plan(cls, settings: Config, plan: Plan) -> None:

@@ -1,5 +1,6 @@
 """Numerical kernels: pure functions of tensors, at least in float32, and the gather of replicas."""
 
+from tfssl.ops.adaptive_pooling import adaptive_average_pool, adaptive_max_pool
 from tfssl.ops.assignment import AssignmentInfo, mira_assignment, mira_assignment_with_info
 from tfssl.ops.balanced_draws import balanced_draws
 from tfssl.ops.bank_losses import bank_losses
@@ -42,6 +43,8 @@ __all__ = [
     "SAMPLERS",
     "AssignmentInfo",
     "Negatives",
+    "adaptive_average_pool",
+    "adaptive_max_pool",
     "at_least_float32",
     "balanced_draws",
     "bank_losses",

@@ -8,8 +8,8 @@ import numpy as np
 def view_grid(
     views: Sequence[np.ndarray],
     *,
-    mean: Sequence[float],
-    std: Sequence[float],
+    mean: Optional[Sequence[float]],
+    std: Optional[Sequence[float]],
     patches: Optional[np.ndarray] = None,
     num_images: int = 8,
     gap: int = 2,
@@ -17,9 +17,11 @@ def view_grid(
     """Draws the views of the first images of a batch side by side.
 
     Args:
-        views: arrays `[batch, size, size, channels]`, normalised by `mean` and `std`; sizes may
-            differ between views.
-        mean, std: per channel, for images in [0, 1].
+        views: arrays `[batch, size, size, channels]`; sizes may differ between views. With three
+            channels they are RGB, normalised by `mean` and `std`. Other views are channels of any
+            colour space in [-1, 1]: one is drawn in grey, two as red and green.
+        mean, std: per channel, for images in [0, 1]; None where views of three channels are of
+            another colour space, too, and drawn as red, green and blue.
         patches: `[batch, 9, size, size, channels]`, normalised alike, drawn as one more column:
             three by three in raster order, with gaps.
         num_images: rows of the picture, at most.
@@ -46,10 +48,20 @@ def view_grid(
     return canvas
 
 
-def _pixels(images: np.ndarray, mean: Sequence[float], std: Sequence[float]) -> np.ndarray:
-    """uint8 pixels of normalised images."""
-    unit = np.asarray(images, np.float32) * np.asarray(std) + np.asarray(mean)
-    return np.clip(np.rint(unit * 255), 0, 255).astype(np.uint8)
+def _pixels(
+    images: np.ndarray, mean: Optional[Sequence[float]], std: Optional[Sequence[float]]
+) -> np.ndarray:
+    """uint8 pixels of normalised images or of some channels."""
+    images = np.asarray(images, np.float32)
+    if images.shape[-1] == 3 and mean is not None:
+        unit = images * np.asarray(std) + np.asarray(mean)
+    else:
+        unit = (images + 1) / 2
+    if images.shape[-1] == 1:
+        unit = np.repeat(unit, 3, axis=-1)
+    if images.shape[-1] == 2:
+        unit = np.concatenate([unit, np.full_like(unit[..., :1], 0.5)], axis=-1)
+    return np.clip(np.rint(unit[..., :3] * 255), 0, 255).astype(np.uint8)
 
 
 def _mosaics(patches: np.ndarray, gap: int) -> np.ndarray:

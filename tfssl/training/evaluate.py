@@ -44,10 +44,13 @@ def evaluate(experiment: Experiment, settings: EvaluationConfig) -> Dict[str, Di
         SettingsError: the data has no labels or no test split.
         DamagedImage: an image does not decode.
     """
+    if settings.labelled_split is not None:
+        labelled = data.open_source(experiment.config.data, settings.labelled_split)
+        experiment = dataclasses.replace(experiment, train=labelled)
     _check_labels(experiment)
-    judged = {"trained": experiment.method.evaluated_encoder}
+    judged = {"trained": _part(experiment, settings, experiment.method.evaluated_encoder)}
     if settings.baselines:
-        judged.update(_baselines(experiment))
+        judged.update(_baselines(experiment, settings))
     if settings.augment:
         return {name: _augmented(experiment, settings, f) for name, f in judged.items()}
     extract = Extractor(experiment)
@@ -61,11 +64,22 @@ def evaluate(experiment: Experiment, settings: EvaluationConfig) -> Dict[str, Di
     return results
 
 
-def _baselines(experiment: Experiment) -> Dict[str, Callable]:
+def _baselines(experiment: Experiment, settings: EvaluationConfig) -> Dict[str, Callable]:
     """What a figure is printed beside: the same encoder untrained, and raw pixels."""
     tf.keras.utils.set_random_seed(experiment.config.training.seed)
     untrained = experiment.method.fresh_encoder(experiment.build_encoder)
-    return {"untrained": untrained, "raw pixels": raw_pixels}
+    return {"untrained": _part(experiment, settings, untrained), "raw pixels": raw_pixels}
+
+
+def _part(experiment: Experiment, settings: EvaluationConfig, encoder) -> Callable:
+    """The layer and the view of an encoder that the settings name."""
+    stem = experiment.config.backbone.stem
+    try:
+        return evaluation.probe_encoder(
+            encoder, layer=settings.layer, view=settings.view, stem=stem
+        )
+    except ValueError as error:
+        raise SettingsError(f"--{error}") from error
 
 
 def _knn(arrays, settings: EvaluationConfig, center: bool) -> Dict:
@@ -81,12 +95,25 @@ def _linear(arrays, settings: EvaluationConfig, center: bool) -> Dict:
         batch_size=settings.linear_batch_size,
         weight_decay=settings.linear_weight_decay,
         milestones=settings.milestones(),
+        decay_factor=settings.linear_decay_factor,
         standardize=settings.standardize,
         seed=settings.evaluation_seed,
     )
 
 
-_PROTOCOLS = {"knn": _knn, "linear": _linear}
+def _mlp(arrays, settings: EvaluationConfig, center: bool) -> Dict:
+    del center
+    return evaluation.mlp(
+        *arrays,
+        hidden_dim=settings.mlp_hidden_dim,
+        learning_rate=settings.mlp_lr,
+        epochs=settings.mlp_epochs,
+        milestones=settings.milestones(),
+        seed=settings.evaluation_seed,
+    )
+
+
+_PROTOCOLS = {"knn": _knn, "linear": _linear, "mlp": _mlp}
 
 
 def _augmented(experiment: Experiment, settings: EvaluationConfig, features) -> Dict:
@@ -94,7 +121,8 @@ def _augmented(experiment: Experiment, settings: EvaluationConfig, features) -> 
     train = experiment.train
     if settings.max_train_records is not None:
         train = data.thin(train, settings.max_train_records)
-    family = views.build_from(experiment.config.views, family="linear")
+    crop = {"crop_min_area": settings.augment_min_area}
+    family = views.build_from(experiment.config.views, family="linear", **crop)
     batch_size = min(settings.linear_batch_size, len(train.drawable))
     steps = data.steps_per_epoch(train, batch_size)
 
@@ -119,6 +147,7 @@ def _augmented(experiment: Experiment, settings: EvaluationConfig, features) -> 
         epochs=settings.linear_epochs,
         weight_decay=settings.linear_weight_decay,
         milestones=settings.milestones(),
+        decay_factor=settings.linear_decay_factor,
         seed=settings.evaluation_seed,
     )
 

@@ -92,18 +92,20 @@ def check(config: ExperimentConfig, family: views.ViewFamily) -> None:
     """
     method_class = methods.get(config.training.method)
     _check_accumulation(method_class, config.training.accumulation)
-    method_class.check_views(config.method, family.sizes)
+    method_class.check_views(config.method, family)
     method_class.check_patches(config.method, family.patch_size)
 
 
-def check_sizes(config: ExperimentConfig, train: data.Source) -> methods.Plan:
+def check_sizes(
+    config: ExperimentConfig, family: views.ViewFamily, train: data.Source
+) -> methods.Plan:
     """The sizes of a run on its training records.
 
     Raises:
         SettingsError: a batch larger than the data, a schedule that does not fit the run, or more
             clusters than images.
     """
-    plan = _plan(config.training, train)
+    plan = _plan(config.training, family, train)
     _learning_rate(config, plan)
     methods.get(config.training.method).check_plan(config.method, plan)
     return plan
@@ -125,7 +127,7 @@ def prepare(config: ExperimentConfig) -> Experiment:
     check(config, family)
     train, test = data.open_splits(config.data)
     _check_labels(run, train, test)
-    plan = check_sizes(config, train)
+    plan = check_sizes(config, family, train)
 
     sizes = [*family.sizes, *([family.patch_size] if family.patch_size else [])]
 
@@ -202,7 +204,7 @@ def _check_labels(run, train: data.Source, test: Optional[data.Source]) -> None:
         )
 
 
-def _plan(run, train: data.Source) -> methods.Plan:
+def _plan(run, family: views.ViewFamily, train: data.Source) -> methods.Plan:
     steps_per_epoch = data.steps_per_epoch(train, run.batch_size)
     total = run.epochs * steps_per_epoch
     return methods.Plan(
@@ -212,6 +214,8 @@ def _plan(run, train: data.Source) -> methods.Plan:
         num_records=train.num_records,
         micro_batches=run.accumulation,
         seed=run.seed,
+        view_channels=family.channels,
+        view_size=family.sizes[0],
     )
 
 

@@ -178,10 +178,11 @@ def _show_views(experiment: Experiment, run: RunDirectory, report: _Report) -> N
     """Saves the grid of the first batch's views, as the method sees them."""
     batch = next(iter(experiment.own_batches(0, num_steps=1)))
     family = experiment.family
+    plain = family.color == "rgb"
     grid = plots.view_grid(
         [view.numpy() for view in batch["views"]],
-        mean=family.mean,
-        std=family.std,
+        mean=family.mean if plain else None,
+        std=family.std if plain else None,
         patches=batch["patches"].numpy() if "patches" in batch else None,
     )
     run.views.write_bytes(tf.io.encode_png(grid).numpy())

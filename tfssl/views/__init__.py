@@ -1,28 +1,38 @@
 """From records to views: stateless augmentation layers and the families that chain them."""
 
 from tfssl.views.blur import GaussianBlur
+from tfssl.views.builder import build, build_from
+from tfssl.views.color_conversion import ColorConversion
 from tfssl.views.colour import ColorJitter, Grayscale, Solarize
+from tfssl.views.colour_spaces import COLOR_SPACES, ColorSpace, convert_color
 from tfssl.views.crop import CentreCrop, RandomResizedCrop
 from tfssl.views.family import ViewFamily
 from tfssl.views.flip import HorizontalFlip
 from tfssl.views.jigsaw import Jigsaw
 from tfssl.views.layer import VIEW_LAYERS, ViewLayer
 from tfssl.views.normalize import Normalize
+from tfssl.views.patches import PatchPair
+from tfssl.views.rand_augment import RandAugment
 from tfssl.views.recipes import FAMILIES, FamilyRecipe, ViewRecipe
 from tfssl.views.rotate import Rotation
-from tfssl.views.settings import ViewsConfig, build, build_from
+from tfssl.views.settings import ViewsConfig
 
 __all__ = [
+    "COLOR_SPACES",
     "FAMILIES",
     "VIEW_LAYERS",
     "CentreCrop",
+    "ColorConversion",
     "ColorJitter",
+    "ColorSpace",
     "FamilyRecipe",
     "GaussianBlur",
     "Grayscale",
     "HorizontalFlip",
     "Jigsaw",
     "Normalize",
+    "PatchPair",
+    "RandAugment",
     "RandomResizedCrop",
     "Rotation",
     "Solarize",
@@ -32,4 +42,5 @@ __all__ = [
     "ViewsConfig",
     "build",
     "build_from",
+    "convert_color",
 ]

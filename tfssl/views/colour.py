@@ -1,7 +1,7 @@
 """Colour changes: jitter, greyscale, solarisation, with the arithmetic of torchvision."""
 
 import itertools
-from typing import Any
+from typing import Any, Union
 
 import numpy as np
 import tensorflow as tf
@@ -61,6 +61,11 @@ def adjust_hue(images: tf.Tensor, shift: tf.Tensor) -> tf.Tensor:
         return high - chroma * tf.clip_by_value(tf.minimum(angle, 4.0 - angle), 0.0, 1.0)
 
     return tf.concat([channel(5.0), channel(3.0), channel(1.0)], axis=1)
+
+
+def solarize(images: tf.Tensor, threshold: Union[float, tf.Tensor]) -> tf.Tensor:
+    """Inverts values of at least a threshold 0..256, compared as if rounded to whole levels."""
+    return tf.where(images >= (threshold - 0.5) / 255.0, 1.0 - images, images)
 
 
 class ColorJitter(ViewLayer):
@@ -161,7 +166,7 @@ class Solarize(ViewLayer):
     def change(self, images: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
         """See `ViewLayer.change`."""
         del draws
-        return tf.where(images >= (self.threshold - 0.5) / 255.0, 1.0 - images, images)
+        return solarize(images, self.threshold)
 
     def get_config(self) -> dict[str, Any]:
         """The arguments that make the same layer again."""

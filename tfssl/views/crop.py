@@ -19,7 +19,12 @@ class Crop(ViewLayer):
 
     The choice (`window`) is apart from the pixels, so that a window can be chosen before an image
     is decoded; it is the same on either path.
+
+    Attributes:
+        joint: whether the windows of all views of an image are chosen from the key of its first.
     """
+
+    joint = False
 
     def __init__(self, size: int, *, interpolation: str = "bilinear", **kwargs: Any):
         """Initialises the layer.

@@ -5,6 +5,7 @@ from typing import Any, Optional, Sequence, Union
 import tensorflow as tf
 
 from tfssl.ops.keyed_random import fold_key
+from tfssl.views.color_conversion import ColorConversion
 from tfssl.views.crop import Crop
 from tfssl.views.decode import decode_part, open_image
 from tfssl.views.jigsaw import Jigsaw
@@ -30,17 +31,20 @@ class ViewMaker:
         self,
         recipe: ViewRecipe,
         crop: Crop,
-        normalize: Normalize,
+        finish: Sequence[ViewLayer],
         *,
         xla: bool,
         jigsaw: Optional[Jigsaw] = None,
     ):
-        """Builds the layers; their position in the recipe is their random stream."""
+        """Builds the layers; their position in the recipe is their random stream.
+
+        `finish` are layers without draws that end every view: colours and normalisation.
+        """
         self.crop = crop
         self.jigsaw = jigsaw
         self.layers: tuple[ViewLayer, ...] = tuple(
             layer(stream=i, **arguments) for i, (layer, arguments) in enumerate(recipe.steps, 1)
-        ) + (normalize,)
+        ) + tuple(finish)
         self.finish = tf.function(self._finish, autograph=False, jit_compile=xla)
         self.make = tf.function(self._make, autograph=False, jit_compile=xla)
 
@@ -81,6 +85,8 @@ class ViewMaker:
 class ViewFamily:
     """Makes the views of images; the same images and keys always give the same views.
 
+    With groups of channels a crop gives several views, one for each group, crop after crop.
+
     A family with a jigsaw gives one tensor more, behind the views: the patches
     `[batch, 9, patch_size, patch_size, 3]`, float32 and normalised as the views are, in raster
     order.
@@ -90,8 +96,10 @@ class ViewFamily:
         sizes: side of each view in pixels.
         channels: channels of each view.
         num_views: how many views an image gives, without the patches.
-        patch_size: side of the patches in pixels; None without a jigsaw.
-        mean, std: channel statistics the views are normalised with, of images in [0, 1].
+        num_crops: how many crops they come from.
+        patch_size: side of the patches in pixels; None without a jigsaw. They have all channels.
+        color: the colour space of views and patches.
+        mean, std: channel statistics the views are normalised with, of crops in that space.
     """
 
     def __init__(
@@ -101,6 +109,8 @@ class ViewFamily:
         *,
         mean: Sequence[float],
         std: Sequence[float],
+        color: str = "rgb",
+        groups: Sequence[int] = (3,),
         xla: bool = True,
         jigsaw: Optional[tuple[ViewRecipe, Jigsaw]] = None,
     ):
@@ -110,31 +120,35 @@ class ViewFamily:
             name: the family's name.
             views: (recipe, size in pixels) of each view. Views that share both share layers.
             mean, std: channel statistics.
+            color: a name in `COLOR_SPACES`.
+            groups: numbers of channels, 3 in all, in which a crop is split into views.
             xla: whether colour and blur are compiled, which is faster after a compilation of some
                 seconds for each recipe and batch size.
             jigsaw: (recipe of the crop, sizes) of patches; None for views alone.
         """
         self.name = name
-        self.sizes = tuple(size for _, size in views)
-        self.num_views = len(views)
-        self.channels = (3,) * self.num_views
-        self.mean, self.std = tuple(mean), tuple(std)
-        normalize = Normalize(mean, std)
+        self.groups = tuple(groups)
+        self.sizes = tuple(size for _, size in views for _ in groups)
+        self.channels = self.groups * len(views)
+        self.num_crops, self.num_views = len(views), len(self.sizes)
+        self.color, self.mean, self.std = color, tuple(mean), tuple(std)
+        converted = [] if color == "rgb" else [ColorConversion(color)]
+        ending = [*converted, Normalize(mean, std)]
         crops: dict[Any, Crop] = {}
         makers: dict[Any, ViewMaker] = {}
         for recipe, size in views:
             # Views that are cropped alike share the layer, so that all are planned at once.
-            place = (recipe.area, recipe.interpolation, size)
+            place = (recipe.place, size)
             if place not in crops:
                 crops[place] = recipe.crop(size, stream=0)
             if (recipe, size) not in makers:
-                makers[recipe, size] = ViewMaker(recipe, crops[place], normalize, xla=xla)
+                makers[recipe, size] = ViewMaker(recipe, crops[place], ending, xla=xla)
         self._views = tuple(makers[view] for view in views)
         self.patch_size = None
         if jigsaw is not None:
             recipe, sizes = jigsaw
             crop = crops["jigsaw"] = recipe.crop(sizes.crop, stream=0)
-            self._views += (ViewMaker(recipe, crop, normalize, xla=xla, jigsaw=sizes),)
+            self._views += (ViewMaker(recipe, crop, ending, xla=xla, jigsaw=sizes),)
             self.patch_size = sizes.patch
         # Each crop layer, with the numbers of its views; the patches count as one.
         self._crops = [
@@ -151,11 +165,12 @@ class ViewFamily:
             keys: int64 `[batch]`, see `tfssl.ops.fold_key`.
 
         Returns:
-            For each view `[batch, size, size, 3]` float32, normalised; with a jigsaw, the patches
-            behind them.
+            For each view `[batch, size, size, channels]` float32, normalised; with a jigsaw, the
+            patches behind them.
         """
         images = _three_channels(images)
-        if None in images.shape[1:3] or max(images.shape[1:3]) > _DENSE_SIDE:
+        joint = any(crop.joint for crop, _ in self._crops)
+        if joint or None in images.shape[1:3] or max(images.shape[1:3]) > _DENSE_SIDE:
             crops = tf.map_fn(
                 lambda element: self.crop(*element),
                 (images, keys),
@@ -163,7 +178,7 @@ class ViewFamily:
             )
             return self.finish(crops, keys)
         view_keys = self._keys(keys)
-        return tuple(v.make(images, k) for v, k in zip(self._views, view_keys))
+        return self._split([v.make(images, k) for v, k in zip(self._views, view_keys)])
 
     def crop(self, image: Union[tf.Tensor, bytes], key: tf.Tensor) -> Views:
         """Decodes one image once and cuts the crops of all views out of it.
@@ -176,8 +191,8 @@ class ViewFamily:
             key: int64 scalar, see `tfssl.ops.fold_key`.
 
         Returns:
-            For each view `[size, size, 3]` float32 in [0, 1], for `finish` after batching; with a
-            jigsaw, its crop behind them.
+            Crops `[size, size, 3]` float32 in [0, 1], for `finish` after batching; with a jigsaw,
+            its crop behind them.
         """
         image = tf.convert_to_tensor(image)
         keys = fold_key(key, tf.range(len(self._views)))
@@ -214,7 +229,15 @@ class ViewFamily:
             As `__call__`.
         """
         view_keys = self._keys(keys)
-        return tuple(v.finish(c, k) for v, c, k in zip(self._views, crops, view_keys))
+        return self._split([v.finish(c, k) for v, c, k in zip(self._views, crops, view_keys)])
+
+    def _split(self, made: Sequence[tf.Tensor]) -> Views:
+        """The views in crops of all channels; patches stay whole."""
+        if len(self.groups) == 1:
+            return tuple(made)
+        crops, patches = made[: self.num_crops], made[self.num_crops :]
+        views = [view for crop in crops for view in tf.split(crop, self.groups, axis=-1)]
+        return (*views, *patches)
 
     def _keys(self, keys: tf.Tensor) -> list[tf.Tensor]:
         """The keys of each view: record keys with the number of the view folded in."""
@@ -223,7 +246,9 @@ class ViewFamily:
     def _windows(self, keys: tf.Tensor, shape: tf.Tensor) -> list[Window]:
         """The windows of each crop layer's views in an image; keys `[views]`."""
         return [
-            crop.window(tf.gather(keys, numbers), shape[0], shape[1])
+            crop.window(
+                tf.gather(keys, [0] * len(numbers) if crop.joint else numbers), shape[0], shape[1]
+            )
             for crop, numbers in self._crops
         ]
 

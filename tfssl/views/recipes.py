@@ -9,6 +9,7 @@ from tfssl.views.crop import CentreCrop, Crop, RandomResizedCrop
 from tfssl.views.flip import HorizontalFlip
 from tfssl.views.layer import ViewLayer
 from tfssl.views.normalize import CIFAR_MEAN, CIFAR_STD, IMAGENET_MEAN, IMAGENET_STD
+from tfssl.views.patches import PatchPair
 from tfssl.views.rotate import Rotation
 
 Step = tuple[type[ViewLayer], Mapping[str, Any]]
@@ -23,15 +24,26 @@ class ViewRecipe:
             the centre crop of evaluation.
         interpolation: "bilinear" or "bicubic".
         steps: (layer class, its arguments), in order of application.
+        patch: which of a pair of patches, 0 or 1, in place of a crop.
+        distance: pixels between the two, right and down.
     """
 
     area: Optional[tuple[float, float]]
     interpolation: str = "bilinear"
     steps: tuple[Step, ...] = ()
+    patch: Optional[int] = None
+    distance: int = 64
+
+    @property
+    def place(self) -> tuple:
+        """Views of equal places are cropped by one layer."""
+        return self.area, self.interpolation, self.patch, self.distance
 
     def crop(self, size: int, stream: int) -> Crop:
         """The layer that crops to `size` pixels."""
         arguments = {"interpolation": self.interpolation, "stream": stream}
+        if self.patch is not None:
+            return PatchPair(size, patch=self.patch, distance=self.distance, **arguments)
         if self.area is None:
             return CentreCrop(size, **arguments)
         return RandomResizedCrop(size, area=self.area, **arguments)
@@ -52,6 +64,8 @@ class FamilyRecipe:
         local_crops: how many small views there are by default.
         local_size: their default side in pixels.
         mean, std: channel statistics, of images in [0, 1].
+        color: the space whose first channel and whose other two are views of their own; None for
+            views that are RGB images.
         jigsaw: recipe of the crop that a jigsaw cuts patches from; None for the families of
             evaluation, which never have patches.
     """
@@ -62,6 +76,7 @@ class FamilyRecipe:
     local_size: int = 96
     mean: tuple[float, ...] = IMAGENET_MEAN
     std: tuple[float, ...] = IMAGENET_STD
+    color: Optional[str] = None
     jigsaw: Optional[ViewRecipe] = _JIGSAW
 
 
@@ -110,6 +125,13 @@ _DEEPCLUSTER = (
     _jitter(0.4, 0.4, 1.0, 0.5, probability=1.0),
     _GREY,
 )
+# CMC, Tian, Krishnan, Isola 2020, arXiv 1906.05849, section 4.1: no more than crop and flip. 0.2 is
+# for the AlexNets and ImageNet-100; ResNets on ImageNet crop down to 0.08.
+_CMC = ViewRecipe((0.2, 1.0), "bilinear", (_FLIP,))
+# HobbitLong/PyContrast's recipe for it: colours always change first.
+_CMC_JITTER = ViewRecipe(
+    (0.08, 1.0), "bilinear", (_FLIP, _jitter(0.4, 0.4, 0.4, 0.1, probability=1.0))
+)
 _DIGITS = (_jitter(0.4, 0.4, 0.6, 0.2), (Grayscale, {"probability": 0.8}))
 _CIFAR = (_jitter(0.4, 0.4, 0.2, 0.1), _GREY)
 
@@ -145,6 +167,19 @@ FAMILIES: dict[str, FamilyRecipe] = {
         std=CIFAR_STD,
         jigsaw=ViewRecipe((0.6, 1.0), "bilinear"),
     ),
+    "lab": FamilyRecipe(views=(_CMC,), color="lab"),
+    "ydbdr": FamilyRecipe(views=(_CMC,), color="ydbdr"),
+    # Its crops of STL-10: 64 of 96 pixels, as they are.
+    "lab_pixels": FamilyRecipe(
+        views=(ViewRecipe(None, "bilinear", (_FLIP,), patch=0, distance=0),), color="lab"
+    ),
+    "ydbdr_jitter": FamilyRecipe(views=(_CMC_JITTER,), color="ydbdr"),
+    # CMC's Figure 5, right: two patches of an image, at a distance.
+    "patches": FamilyRecipe(
+        views=tuple(ViewRecipe(None, "bilinear", patch=i) for i in (0, 1)), jigsaw=None
+    ),
+    # A crop alone, for characters and other things with a left and a right.
+    "crop": FamilyRecipe(views=(ViewRecipe((0.2, 1.0), "bilinear"),)),
     # Training of classifiers on frozen features, as in torchvision's reference.
     "linear": FamilyRecipe(views=(ViewRecipe((0.08, 1.0), "bilinear", (_FLIP,)),), jigsaw=None),
     # Evaluation; bicubic as in the kNN protocol of DINO, Caron et al. 2021, arXiv 2104.14294.

@@ -5,6 +5,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from tfssl.views.affine import MARGIN, sample, source_positions
 from tfssl.views.layer import ViewLayer
 
 
@@ -33,29 +34,15 @@ class Rotation(ViewLayer):
     def change(self, images: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
         """Turns one image, see `ViewLayer.change`."""
         angle = (2.0 * draws[0, 0] - 1.0) * math.radians(self.degrees)
-        channels, height, width = images.shape[1:]
-        middle = ((height - 1) / 2.0, (width - 1) / 2.0)
-        down = tf.range(height, dtype=tf.float32)[:, tf.newaxis] - middle[0]
-        right = tf.range(width, dtype=tf.float32) - middle[1]
+        height, width = images.shape[2:]
         cos, sin = tf.cos(angle), tf.sin(angle)
-        # Where each pixel comes from.
-        row = middle[0] + cos * down + sin * right
-        column = middle[1] + cos * right - sin * down
-        # Two zeros on every side: whatever lies outside finds all its four neighbours there.
-        padded = tf.pad(images[0], [[0, 0], [2, 2], [2, 2]])
-        flat = tf.reshape(padded, [channels, -1])
-        row = tf.clip_by_value(row, -2.0, height) + 2.0
-        column = tf.clip_by_value(column, -2.0, width) + 2.0
-        top, left = tf.floor(row), tf.floor(column)
-        corner = tf.cast(top, tf.int32) * (width + 4) + tf.cast(left, tf.int32)
-        below, beside = row - top, column - left
-
-        def pixels(offset: int) -> tf.Tensor:
-            return tf.gather(flat, corner + offset, axis=1)
-
-        upper = (1.0 - beside) * pixels(0) + beside * pixels(1)
-        lower = (1.0 - beside) * pixels(width + 4) + beside * pixels(width + 5)
-        return ((1.0 - below) * upper + below * lower)[tf.newaxis]
+        row, column = source_positions(((cos, sin, 0.0), (-sin, cos, 0.0)), height, width)
+        # Zeros on every side: whatever lies outside finds all its four neighbours there.
+        margin = [MARGIN, MARGIN]
+        padded = tf.pad(images[0], [[0, 0], margin, margin])
+        row = tf.clip_by_value(row, -2.0, height)
+        column = tf.clip_by_value(column, -2.0, width)
+        return sample(padded, row, column, cubic=False)[tf.newaxis]
 
     def get_config(self) -> dict[str, Any]:
         """The arguments that make the same layer again."""

@@ -1,24 +1,26 @@
-"""The settings of views, and the families they build."""
+"""The settings of views."""
 
 import dataclasses
-from typing import Optional, Sequence
+from typing import Optional
 
 from tfssl.settings import Settings, SettingsError, setting
-from tfssl.views.family import ViewFamily
-from tfssl.views.jigsaw import Jigsaw
+from tfssl.views.colour_spaces import COLOR_SPACES
 from tfssl.views.recipes import FAMILIES, ViewRecipe
 from tfssl.views.resample import INTERPOLATIONS
 
 
 @dataclasses.dataclass(frozen=True)
 class ViewsConfig(Settings):
-    """What may be chosen about views; `build_from` makes the family."""
+    """What may be chosen about views; `tfssl.views.build_from` makes the family."""
 
     views: str = setting(
         "mira", "View family: how views are cut from an image and changed.", choices=tuple(FAMILIES)
     )
     num_views: Optional[int] = setting(
-        None, "Make only the first so many full-size views of the family. Unset: all.", low=1
+        None,
+        "Full-size crops: only the first of the family's, or, where they are all alike, more of "
+        "them. Unset: the family's.",
+        low=1,
     )
     image_size: int = setting(224, "Side of the full-size views, in pixels.", low=1)
     local_crops: Optional[int] = setting(
@@ -56,10 +58,29 @@ class ViewsConfig(Settings):
         low=1,
     )
 
+    color_split: Optional[str] = setting(
+        None,
+        "Colour space of the views, whose channels are views of their own. Unset: the family's, "
+        "which for most is whole RGB images.",
+        choices=tuple(COLOR_SPACES),
+    )
+    color_groups: Optional[str] = setting(
+        None,
+        "How the three channels are divided into views: '1,2' (the default), '2,1', '1,1,1', or "
+        "'3' for whole images in that colour space.",
+    )
+    rand_augment: bool = setting(
+        False, "RandAugment without colours (CMC's settings) at the end of every full-size view."
+    )
+    patch_distance: int = setting(
+        64, "Pixels between the two patches of an image, right and down. Only with patches.", low=0
+    )
+
     def check(self) -> None:
-        """Local crops and crop areas must fit the family."""
+        """Local crops, crop areas, colours and patches must fit the family."""
         recipe = FAMILIES[self.views]
-        if self.num_views is not None and self.num_views > len(recipe.views):
+        more = self.num_views is not None and self.num_views > len(recipe.views)
+        if more and len(set(recipe.views)) > 1:
             raise SettingsError(
                 f"num_views: expected at most the {len(recipe.views)} full-size views of "
                 f"{self.views}. Received: {self.num_views}.",
@@ -86,122 +107,41 @@ class ViewsConfig(Settings):
                 f"jigsaw_patch: expected --jigsaw beside it. Received: {self.jigsaw_patch} alone.",
                 "jigsaw_patch",
             )
+        if self.views != "patches":
+            self.refuse("only the family patches has pairs of them", "patch_distance")
+        if self.rand_augment and recipe.jigsaw is None:
+            raise SettingsError(
+                f"rand_augment: expected a family of crops for training. Received: "
+                f"views={self.views}.",
+                "rand_augment",
+            )
         for view in recipe.views:
-            _area(view, self.crop_min_area, self.crop_max_area)
+            area_of(view, self.crop_min_area, self.crop_max_area)
+        self.groups()
+
+    @property
+    def color(self) -> str:
+        """The colour space of the views."""
+        return self.color_split or FAMILIES[self.views].color or "rgb"
+
+    def groups(self) -> tuple[int, ...]:
+        """Channels of each view of a crop; raises SettingsError."""
+        divided = self.color_split or FAMILIES[self.views].color
+        if not divided:
+            self.refuse("the views are whole RGB images; --color_split divides", "color_groups")
+            return (3,)
+        words = (self.color_groups or "1,2").split(",")
+        numbers = tuple(int(word) if word.strip().isdigit() else 0 for word in words)
+        if min(numbers) < 1 or sum(numbers) != 3:
+            raise SettingsError(
+                "color_groups: expected numbers of channels >= 1, 3 in all, such as 1,2. "
+                f"Received: {self.color_groups!r}.",
+                "color_groups",
+            )
+        return numbers
 
 
-def build_from(config: ViewsConfig, *, family: Optional[str] = None) -> ViewFamily:
-    """Builds the family that settings describe.
-
-    Args:
-        config: the settings.
-        family: another family at the same image size and with the same channel statistics, for
-            example "eval" or "linear" to evaluate what was trained, without patches; None for the
-            chosen one.
-
-    Returns:
-        The view family.
-    """
-    if family is None or family == config.views:
-        values = dataclasses.asdict(config)
-        return build(values.pop("views"), xla=values.pop("views_xla"), **values)
-    chosen = FAMILIES[config.views]
-    return build(
-        family,
-        image_size=config.image_size,
-        mean=chosen.mean,
-        std=chosen.std,
-        xla=config.views_xla,
-    )
-
-
-def build(
-    family: str,
-    *,
-    image_size: int,
-    num_views: Optional[int] = None,
-    local_crops: Optional[int] = None,
-    local_size: Optional[int] = None,
-    crop_min_area: Optional[float] = None,
-    crop_max_area: Optional[float] = None,
-    interpolation: Optional[str] = None,
-    mean: Optional[Sequence[float]] = None,
-    std: Optional[Sequence[float]] = None,
-    xla: bool = True,
-    jigsaw: bool = False,
-    jigsaw_patch: Optional[int] = None,
-) -> ViewFamily:
-    """Builds a view family by name.
-
-    Args:
-        family: a name in `FAMILIES`.
-        image_size: side of the full-size views in pixels, >= 1.
-        num_views: make only the first so many full-size views; None for all.
-        local_crops: number of small views, >= 0; None for the family's own number.
-        local_size: side of the small views in pixels; None for the family's own.
-        crop_min_area, crop_max_area: bounds in (0, 1] of the part of the image's area in a
-            full-size view; None for the family's own. Small views keep theirs.
-        interpolation: "bilinear" or "bicubic" for all crops; None for the family's own.
-        mean, std: channel statistics of images in [0, 1]; None for the family's own.
-        xla: whether the work after decoding is compiled.
-        jigsaw: whether the family also gives the patches of a jigsaw.
-        jigsaw_patch: side of the patches in pixels, >= 1; None for 64 / 224 of `image_size`.
-
-    Returns:
-        The view family.
-
-    Raises:
-        SettingsError: an unknown family, or a value out of range or without effect.
-    """
-    if family not in FAMILIES:
-        raise SettingsError(
-            f"views: expected one of {', '.join(FAMILIES)}. Received: {family!r}.", "views"
-        )
-    # Checks ranges and combinations, with the same messages as the command line.
-    ViewsConfig(
-        family,
-        num_views,
-        image_size,
-        local_crops,
-        local_size,
-        crop_min_area,
-        crop_max_area,
-        interpolation,
-        xla,
-        jigsaw,
-        jigsaw_patch,
-    )
-    recipe = FAMILIES[family]
-    # Equal views stay one object, so that they share layers and compiled code.
-    full = {v: _adapt(v, crop_min_area, crop_max_area, interpolation) for v in recipe.views}
-    views = [(full[v], image_size) for v in recipe.views[:num_views]]
-    if recipe.local is not None:
-        local = _adapt(recipe.local, None, None, interpolation)
-        count = recipe.local_crops if local_crops is None else local_crops
-        views += [(local, local_size or recipe.local_size)] * count
-    patches = None
-    if jigsaw:
-        whole = _adapt(recipe.jigsaw, None, None, interpolation)
-        patches = whole, Jigsaw.scaled(image_size, jigsaw_patch)
-    statistics = {"mean": mean or recipe.mean, "std": std or recipe.std}
-    return ViewFamily(family, views, **statistics, xla=xla, jigsaw=patches)
-
-
-def _adapt(
-    view: ViewRecipe,
-    min_area: Optional[float],
-    max_area: Optional[float],
-    interpolation: Optional[str],
-) -> ViewRecipe:
-    """A recipe with another crop."""
-    return dataclasses.replace(
-        view,
-        area=_area(view, min_area, max_area),
-        interpolation=interpolation or view.interpolation,
-    )
-
-
-def _area(
+def area_of(
     view: ViewRecipe, min_area: Optional[float], max_area: Optional[float]
 ) -> Optional[tuple[float, float]]:
     """The area range of a recipe after overriding its bounds; raises SettingsError."""

@@ -2,7 +2,7 @@
 
 from typing import Dict, List, Optional, Sequence
 
-from tfssl import data
+from tfssl import data, views
 from tfssl.settings import SettingsError
 from tfssl.training.experiment import check_sizes
 from tfssl.training.sweeps.grid import Cell
@@ -30,7 +30,7 @@ def check_data(cells: Sequence[Cell], protocol: str = "") -> None:
         try:
             train, test = data.open_splits(settings)
             for cell in group:
-                check_sizes(cell.config, train)
+                check_sizes(cell.config, views.build_from(cell.config.views), train)
                 _check_labels(cell, protocol, train, test)
         except ValueError as error:
             raise SettingsError(f"cell {cell.name}: {error}") from error

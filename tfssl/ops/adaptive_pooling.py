@@ -4,7 +4,7 @@ from typing import Callable
 
 import tensorflow as tf
 
-from tfssl.layers.normalization import at_least_float32
+from tfssl.ops.checks import at_least_float32
 
 
 def adaptive_max_pool(maps: tf.Tensor, side: int) -> tf.Tensor:
@@ -57,7 +57,7 @@ def _pool(maps: tf.Tensor, side: int, reduce: Callable[..., tf.Tensor]) -> tf.Te
         )
     if isinstance(side, bool) or side != int(side) or side < 1:
         raise ValueError(f"side: expected a whole number >= 1. Received: side={side!r}.")
-    maps = tf.cast(maps, at_least_float32(maps.dtype.name))
+    maps = at_least_float32(maps)
     height, width = maps.shape[1:3]
     # A bin is a rectangle, so the mean of its rows' means, or the maximum of their maxima, is its
     # own.

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from tests.random_inputs import fresh_rng
-from tfssl import evaluation
+from tfssl import ops
 
 # First cell and end of every bin, as the sheet lists them.
 BINS = {
@@ -24,7 +24,7 @@ BINS = {
     (13, 6): [(0, 3), (2, 5), (4, 7), (6, 9), (8, 11), (10, 13)],
     (13, 5): [(0, 3), (2, 6), (5, 8), (7, 11), (10, 13)],
 }
-POOLS = {"max": evaluation.adaptive_max_pool, "average": evaluation.adaptive_average_pool}
+POOLS = {"max": ops.adaptive_max_pool, "average": ops.adaptive_average_pool}
 REDUCE = {"max": np.max, "average": np.mean}
 
 

@@ -1,0 +1,103 @@
+"""Several views without a memory: features of one view against places in another's maps."""
+
+from typing import Callable, Dict, List, Optional, Sequence, Tuple
+
+import tensorflow as tf
+
+from tfssl import layers, losses, ops
+from tfssl.methods._multiview import ViewNetworks, shares
+from tfssl.methods._multiview_contrast import Term
+from tfssl.settings import Settings, SettingsError
+
+
+def head_of(settings: Settings, synchronized: Optional[bool] = None) -> Callable:
+    """Function that makes the head of so many features which the settings name."""
+    if settings.patch_heads == "linear":
+        return lambda features: layers.projector(
+            features, hidden_dims=(), output_dim=settings.projection_dim
+        )
+    return lambda features: layers.residual_projector(
+        features, output_dim=settings.projection_dim, synchronized=synchronized
+    )
+
+
+class LocalGlobalContrast(tf.keras.layers.Layer):
+    """The loss of CMC's section B.2 for every direction.
+
+    Args:
+        settings: with `patch_layer`, `patch_heads`, `patch_mask` and `projection_dim`.
+        views: the networks; their heads make the global features.
+        terms: the directions of the loss.
+
+    Raises:
+        SettingsError: the encoders have no layer of that name.
+    """
+
+    def __init__(self, settings: Settings, views: ViewNetworks, terms: Sequence[Term]):
+        """Makes the heads of places."""
+        super().__init__(name="contrast")
+        self._settings, self._terms = settings, tuple(terms)
+        encoders = views.encoders
+        name = settings.patch_layer
+        if name not in encoders[0].stage_outputs:
+            raise SettingsError(
+                f"patch_layer: expected one of {', '.join(encoders[0].stage_outputs)}. Received: "
+                f"{name!r}.",
+                "patch_layer",
+            )
+        outputs = [{"features": e.output, "map": e.stage_outputs[name]} for e in encoders]
+        models = [tf.keras.Model(e.inputs, o) for e, o in zip(encoders, outputs)]
+        heads = [network.layers[1] for network in views.networks]
+        self.place_heads = [head_of(settings)(o["map"].shape[-1]) for o in outputs]
+        # Behind a function Keras does not track encoders and heads a second time.
+        parts = [views.of_views(part) for part in (models, heads, self.place_heads)]
+        self._networks = lambda: list(zip(*parts))
+
+    @property
+    def statistics(self) -> Tuple[str, ...]:
+        """Names of the logs: of each direction its loss, the mean over places and images."""
+        return tuple(f"loss/{term.name}" for term in self._terms)
+
+    def loss(
+        self, views: Sequence[tf.Tensor], present: Optional[tf.Tensor] = None
+    ) -> Tuple[tf.Tensor, Dict[str, tf.Tensor]]:
+        """The weighted sum of the directions' means.
+
+        Args:
+            views: `[batch, height, width, channels]`, this replica's rows of each.
+            present: `[batch, views]` bool, which views there are; None: all.
+
+        Returns:
+            The loss, and a scalar for each name in `statistics`.
+        """
+        found = [self._embed(*networks, view) for networks, view in zip(self._networks(), views)]
+        anchors = [features for features, _ in found]
+        maps = [ops.cross_replica_concat(places) for _, places in found]
+        batch = anchors[0].shape[0]
+        own = tf.range(batch) + ops.row_offset(batch)
+        there = None if present is None else ops.cross_replica_concat(present)
+        each = [
+            losses.local_global(
+                *(anchors[term.anchor], maps[term.key], own),
+                other_places=self._settings.patch_mask,
+                counts=None
+                if there is None
+                else tf.tile(there[:, term.key][tf.newaxis], [batch, 1]),
+                reduction="none",
+            )
+            for term in self._terms
+        ]
+        each = tf.stack(each, axis=1)
+        pairs = [(term.anchor, term.key) for term in self._terms]
+        means = tf.reduce_sum(shares(present, pairs, each) * each, axis=0)
+        total = tf.add_n([term.weight * means[t] for t, term in enumerate(self._terms)])
+        return total, {name: means[t] for t, name in enumerate(self.statistics)}
+
+    def _embed(self, encoder, head, place_head, view) -> List[tf.Tensor]:
+        """Global features `[batch, dim]` and those of places `[batch, places, dim]`."""
+        found = encoder(view, training=True)
+        _, height, width, channels = found["map"].shape
+        places = tf.reshape(found["map"], [-1, channels])
+        places = place_head(places, training=True)
+        places = tf.reshape(places, [-1, height * width, places.shape[1]])
+        return [head(found["features"], training=True), places]

@@ -1,0 +1,271 @@
+"""The contrast of several views: every anchor against its key, in a memory of keys."""
+
+import math
+from typing import Dict, NamedTuple, Optional, Sequence, Tuple
+
+import tensorflow as tf
+
+from tfssl import layers, losses, ops
+from tfssl.methods._bank import BankSettings
+from tfssl.methods._method import Plan
+from tfssl.methods._multiview import shares
+from tfssl.methods._partition import Partition
+
+
+class Term(NamedTuple):
+    """One direction of a loss.
+
+    Attributes:
+        anchor: number of the anchor among those of an image.
+        key: number of the view whose key it looks for.
+        weight: of its mean in the loss.
+        name: for the logs.
+    """
+
+    anchor: int
+    key: int
+    weight: float
+    name: str
+
+
+class _Compared(NamedTuple):
+    """What T terms gave for `[batch]` images.
+
+    Attributes:
+        losses: `[batch, T]` with gradient.
+        positive: `[batch, T]` cosines. negative: `[batch, T, n]`.
+        num_negatives: how many of the n are negatives of an anchor.
+    """
+
+    losses: tf.Tensor
+    positive: tf.Tensor
+    negative: tf.Tensor
+    num_negatives: int
+
+
+class Draws(NamedTuple):
+    """Random keys of a pass: `[batch]`, one for each image, and one that all replicas have."""
+
+    rows: tf.Tensor
+    shared: tf.Tensor
+
+
+class MultiviewContrast(tf.keras.layers.Layer):
+    """A bank, a queue or the batch itself as the memory of keys, and the loss against it.
+
+    Args:
+        settings: with `loss` (softmax, nce, in_batch), `memory` (bank, queue) and what they need.
+        plan: the sizes of the run.
+        num_views: M, views of an image.
+        terms: the directions of the loss.
+
+    Attributes:
+        bank, queue: a row for every view of a record; None where it is not the memory.
+        partition: Z of each term; None but with loss nce.
+    """
+
+    def __init__(self, settings: BankSettings, plan: Plan, num_views: int, terms: Sequence[Term]):
+        """Makes the memory."""
+        super().__init__(name="contrast")
+        self._settings, self._num_records = settings, plan.num_records
+        self._terms, self._places = tuple(terms), [term.key for term in terms]
+        self._num_views = num_views
+        shape = (num_views, settings.projection_dim)
+        self.bank = self.queue = self.partition = None
+        if settings.loss == "nce":
+            self.partition = Partition([len(terms)], momentum=settings.partition_momentum)
+        if settings.memory == "queue":
+            self.queue = layers.Queue(settings.num_negatives, shape, seed=plan.seed, name="queue")
+        elif settings.loss != "in_batch":
+            self.bank = layers.FeatureBank(
+                plan.num_records,
+                shape,
+                new_weight=settings.bank_weight,
+                start="uniform" if settings.bank_start == "uniform" else "directions",
+                seed=plan.seed,
+                dtype=settings.bank_dtype,
+                name="bank",
+            )
+
+    @property
+    def statistics(self) -> Tuple[str, ...]:
+        """Names of the logs.
+
+        Of each term its loss; the bounds log(k + 1) - L and log(k) - L of the information that
+        anchor and key share, in nats, with the loss L of a softmax over k negatives (Eq. 6); mean
+        cosines with own keys and others; of loss nce Z / N.
+        """
+        kinds = ["loss", "information", "information-log-k", "positive", "negative"]
+        kinds += ["partition"] if self.partition is not None else []
+        return tuple(f"{kind}/{term.name}" for term in self._terms for kind in kinds)
+
+    def loss(
+        self,
+        anchors: tf.Tensor,
+        keys: tf.Tensor,
+        indices: tf.Tensor,
+        draws: Draws,
+        present: Optional[tf.Tensor] = None,
+    ) -> Tuple[tf.Tensor, Dict[str, tf.Tensor]]:
+        """The weighted sum of the terms' means, from the memory as it was before this step.
+
+        Args:
+            anchors: `[batch, anchors, dim]` unit rows with gradient; those of views come first.
+            keys: `[batch, M, dim]` unit rows of the same images, read where there is no bank.
+            indices: `[batch]` records.
+            draws: what negatives are drawn by.
+            present: `[batch, M]` bool, which views there are: each mean is over the images of the
+                global batch that have both views of its term. None: all.
+
+        Returns:
+            The loss, and a scalar for each name in `statistics`.
+        """
+        if present is not None and self.queue is not None:
+            raise ValueError("present: expected None with a queue. Received: a mask of views.")
+        anchors = tf.gather(anchors, [term.anchor for term in self._terms], axis=1)
+        if self.bank is not None:
+            keys = self.bank.rows(indices)
+        # t: terms, d: dim.
+        positive = tf.einsum("btd,btd->bt", anchors, tf.gather(keys, self._places, axis=1))
+        if self.bank is not None and self._settings.negatives == "own":
+            found = self._against_own_rows(anchors, positive, draws.rows)
+        else:
+            found = self._against_shared_rows(anchors, keys, positive, draws.shared, present)
+        pairs = [(term.anchor % self._num_views, term.key) for term in self._terms]
+        share = shares(present, pairs, positive)
+        means = tf.reduce_sum(share * found.losses, axis=0)
+        if self.partition is not None:
+            self.partition.follow(
+                lambda: tf.reduce_mean(self._estimate(found.positive, found.negative), axis=0)
+            )
+        weights = tf.constant([term.weight for term in self._terms], means.dtype)
+        return tf.reduce_sum(weights * means), self._logs(found, means, share)
+
+    def remember(
+        self, indices: tf.Tensor, keys: tf.Tensor, present: Optional[tf.Tensor] = None
+    ) -> None:
+        """Writes the batch into the memory, after losses and gradients have read it.
+
+        Args:
+            indices: `[batch]` records of this replica's rows.
+            keys: `[batch, M, dim]` without gradient.
+            present: as for `compare`.
+        """
+        if self.bank is not None:
+            there = None if present is None else ops.cross_replica_concat(present)
+            records, rows = ops.cross_replica_concat(indices), ops.cross_replica_concat(keys)
+            self.bank.update(records, rows, there)
+        if self.queue is not None:
+            self.queue.enqueue(ops.cross_replica_concat(keys))
+
+    def _against_own_rows(self, anchors, positive, keys) -> _Compared:
+        """Each image draws entries of the bank, its own among them as in the authors' code."""
+        number = self._settings.num_negatives
+        drawn = ops.keyed_integers(keys, number, below=self._num_records)
+        # A record's rows lie side by side: an anchor is as long as all, and 0 beside its key's.
+        places = tf.one_hot(self._places, self._num_views, dtype=anchors.dtype)
+        blocks = tf.einsum("btd,tv->btvd", anchors, places)
+        blocks = tf.reshape(blocks, [*anchors.shape[:2], -1])
+        problem = (blocks, self.bank.features, drawn, positive)
+        z = None
+        if self.partition is not None:
+            z = self.partition.sums(
+                lambda: tf.reduce_mean(
+                    ops.bank_losses(lambda scores, own: self._estimate(own, scores), *problem)[0],
+                    axis=0,
+                )
+            )
+        each, negative = ops.bank_losses(
+            lambda scores, own: self._row_losses(own, scores, z), *problem
+        )
+        return _Compared(each, positive, negative, number)
+
+    def _against_shared_rows(self, anchors, keys, positive, key, present) -> _Compared:
+        """All images have the same negatives: entries of the bank, the queue, or the batch."""
+        rows, counts, number = self._shared_rows(keys, key, present)
+        negative = tf.stack(
+            [
+                tf.matmul(anchors[:, t], rows[:, place], transpose_b=True)
+                for t, place in enumerate(self._places)
+            ],
+            axis=1,
+        )
+        z = None
+        if self.partition is not None:
+            z = self.partition.sums(
+                lambda: tf.reduce_mean(self._estimate(positive, negative), axis=0)
+            )
+            z = tf.tile(z, positive.shape[:1])
+        flat = [-1, rows.shape[0]]
+        each = self._row_losses(
+            tf.reshape(positive, [-1]),
+            tf.reshape(negative, flat),
+            z,
+            None if counts is None else tf.reshape(counts, flat),
+        )
+        return _Compared(tf.reshape(each, positive.shape), positive, negative, number)
+
+    def _shared_rows(self, keys, key, present) -> Tuple[tf.Tensor, Optional[tf.Tensor], int]:
+        """Rows `[n, M, dim]`, which count for each anchor `[batch, T, n]`, and their number."""
+        number = self._settings.num_negatives
+        if self.bank is not None:
+            drawn = ops.keyed_integers(key, number, below=self._num_records)
+            return self.bank.rows(drawn), None, number
+        if self.queue is not None:
+            return self.queue.rows, None, number
+        batch = keys.shape[0]
+        rows = ops.cross_replica_concat(keys)
+        own = tf.range(batch) + ops.row_offset(batch)
+        others = tf.range(rows.shape[0]) != own[:, tf.newaxis]
+        counts = tf.tile(others[:, tf.newaxis], [1, len(self._places), 1])
+        if present is not None:
+            there = tf.gather(ops.cross_replica_concat(present), self._places, axis=1)
+            counts &= tf.transpose(there)
+        return rows, counts, rows.shape[0] - 1
+
+    def _logs(self, found: _Compared, means: tf.Tensor, share: tf.Tensor) -> Dict[str, tf.Tensor]:
+        """See `statistics`."""
+        softmax = means
+        if self.partition is not None:
+            rows = tf.reduce_logsumexp(self._scaled(found.positive, found.negative), axis=-1)
+            own = found.positive / self._settings.temperature
+            softmax = tf.reduce_sum(share * tf.stop_gradient(rows - own), axis=0)
+        number = found.num_negatives
+        values = {
+            "loss": means,
+            "information": math.log(number + 1) - softmax,
+            "information-log-k": math.log(number) - softmax,
+            "positive": tf.reduce_sum(share * found.positive, axis=0),
+            "negative": tf.reduce_sum(share * tf.reduce_mean(found.negative, axis=2), axis=0),
+        }
+        if self.partition is not None:
+            values["partition"] = self.partition.value / self._num_records
+        return {
+            f"{kind}/{term.name}": value[t]
+            for kind, value in values.items()
+            for t, term in enumerate(self._terms)
+        }
+
+    def _row_losses(self, positive, negative, z, counts=None) -> tf.Tensor:
+        """Losses `[rows]` of cosines `[rows]` and `[rows, n]`; z `[rows]` or None."""
+        temperature = self._settings.temperature
+        if self.partition is None:
+            return losses.info_nce_from_scores(
+                positive, negative, temperature=temperature, counts=counts, reduction="none"
+            )
+        return losses.nce(
+            tf.concat([positive[:, tf.newaxis], negative], axis=1),
+            temperature=temperature,
+            num_data=self._num_records,
+            z=z,
+            reduction="none",
+        )
+
+    def _estimate(self, positive, negative) -> tf.Tensor:
+        """N times the mean of exp(cosine / tau) over each row's positive and negatives."""
+        return self._num_records * tf.reduce_mean(tf.exp(self._scaled(positive, negative)), axis=-1)
+
+    def _scaled(self, positive, negative) -> tf.Tensor:
+        """Cosines over the temperature, `[..., 1 + n]`, without gradient."""
+        scores = tf.concat([positive[..., tf.newaxis], negative], axis=-1)
+        return tf.stop_gradient(scores) / self._settings.temperature

@@ -1,0 +1,117 @@
+"""View families by name or from settings."""
+
+import dataclasses
+from typing import Any, Optional, Sequence
+
+from tfssl.views.colour_spaces import COLOR_SPACES
+from tfssl.views.family import ViewFamily
+from tfssl.views.jigsaw import Jigsaw
+from tfssl.views.rand_augment import RandAugment
+from tfssl.views.recipes import FAMILIES, ViewRecipe
+from tfssl.views.settings import ViewsConfig, area_of
+
+
+def build(
+    family: str,
+    *,
+    image_size: int,
+    mean: Optional[Sequence[float]] = None,
+    std: Optional[Sequence[float]] = None,
+    xla: bool = True,
+    **options: Any,
+) -> ViewFamily:
+    """Builds a view family by name.
+
+    Args:
+        family: a name in `FAMILIES`.
+        image_size: side of the full-size views in pixels, >= 1.
+        mean, std: channel statistics of crops in their colour space; None for the family's own, or
+            for those of the space.
+        xla: whether the work after decoding is compiled.
+        **options: other settings of `ViewsConfig` by name, such as `local_crops=6`.
+
+    Returns:
+        The view family.
+
+    Raises:
+        SettingsError: an unknown family, or a value out of range or without effect.
+    """
+    return _build(ViewsConfig(family, image_size=image_size, views_xla=xla, **options), mean, std)
+
+
+def build_from(config: ViewsConfig, *, family: Optional[str] = None, **options: Any) -> ViewFamily:
+    """Builds the family that settings describe.
+
+    Args:
+        config: the settings.
+        family: another family at the same image size, in the same colours and with the same channel
+            statistics, for example "eval" or "linear" to evaluate what was trained, with all
+            channels in one view and without patches; None for the chosen one.
+        **options: other settings of that other family, such as `crop_min_area`.
+
+    Returns:
+        The view family.
+    """
+    if family is None or (family == config.views and not options):
+        return _build(config)
+    if config.color != "rgb":
+        options = {"color_split": config.color, "color_groups": "3", **options}
+    mean, std = _statistics(config)
+    size, xla = config.image_size, config.views_xla
+    return build(family, image_size=size, mean=mean, std=std, xla=xla, **options)
+
+
+def _build(
+    config: ViewsConfig,
+    mean: Optional[Sequence[float]] = None,
+    std: Optional[Sequence[float]] = None,
+) -> ViewFamily:
+    """The family of checked settings."""
+    recipe, size = FAMILIES[config.views], config.image_size
+    # Equal views stay one object, so that they share layers and compiled code.
+    full = {view: _adapt(view, config) for view in recipe.views}
+    chosen = recipe.views[: config.num_views]
+    chosen += recipe.views[-1:] * ((config.num_views or 0) - len(chosen))
+    views = [(full[view], size) for view in chosen]
+    if recipe.local is not None:
+        local = _resampled(recipe.local, config)
+        count = recipe.local_crops if config.local_crops is None else config.local_crops
+        views += [(local, config.local_size or recipe.local_size)] * count
+    patches = None
+    if config.jigsaw:
+        patches = _resampled(recipe.jigsaw, config), Jigsaw.scaled(size, config.jigsaw_patch)
+    own_mean, own_std = _statistics(config)
+    return ViewFamily(
+        config.views,
+        views,
+        mean=mean or own_mean,
+        std=std or own_std,
+        color=config.color,
+        groups=config.groups(),
+        xla=config.views_xla,
+        jigsaw=patches,
+    )
+
+
+def _statistics(config: ViewsConfig) -> tuple[Sequence[float], Sequence[float]]:
+    """Mean and standard deviation of the channels: the family's for RGB, else the space's."""
+    owner = FAMILIES[config.views] if config.color == "rgb" else COLOR_SPACES[config.color]
+    return owner.mean, owner.std
+
+
+def _adapt(view: ViewRecipe, config: ViewsConfig) -> ViewRecipe:
+    """The recipe of a full-size view as the settings change it."""
+    steps = view.steps
+    if config.rand_augment:
+        steps += ((RandAugment, {}),)
+    return dataclasses.replace(
+        _resampled(view, config),
+        area=area_of(view, config.crop_min_area, config.crop_max_area),
+        steps=steps,
+        distance=config.patch_distance if config.views == "patches" else view.distance,
+    )
+
+
+def _resampled(view: ViewRecipe, config: ViewsConfig) -> ViewRecipe:
+    """A recipe with the interpolation of the settings."""
+    return dataclasses.replace(view, interpolation=config.interpolation or view.interpolation)

@@ -1,0 +1,150 @@
+"""The formulas of colour spaces, on planes of one channel each.
+
+The definitions and constants are those of scikit-image 0.26. Everything is an operation that Keras
+finds again by name, so that a saved model converts colours without this library; that is why
+comparisons are spelled `tf.greater`.
+
+On CPU, XLA keeps a value that three channels share where its last operation is a division, and
+computes it again for each where that is a product or a choice. So the costly formulas here end in
+a division, if need be by a choice between two numbers, which halves their time or better. Powers
+are exp of log: XLA computes those for many pixels at once, unlike `pow`.
+"""
+
+from typing import Callable, Sequence
+
+import numpy as np
+import tensorflow as tf
+
+Planes = tuple[tf.Tensor, tf.Tensor, tf.Tensor]
+PlaneMap = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], Planes]
+
+# Linear sRGB to CIE XYZ, and the white of D65 for the observer of 2 degrees.
+XYZ_OF_LIGHT = np.array(
+    [
+        [0.412453, 0.357580, 0.180423],
+        [0.212671, 0.715160, 0.072169],
+        [0.019334, 0.119193, 0.950227],
+    ]
+)
+WHITE = (0.95047, 1.0, 1.08883)
+# Haematoxylin, eosin and DAB: absorbance of red, green and blue. The inverse unmixes them.
+STAINS_OF_DENSITY = np.linalg.inv([[0.65, 0.70, 0.29], [0.07, 0.99, 0.11], [0.27, 0.57, 0.78]]).T
+
+# sRGB is a line up to this value, and a power of 2.4 beyond.
+_LINE_END = 0.04045
+# Darker channels count as this when their logarithm is taken.
+_DARKEST = 1e-6
+# The cube root of CIE's lightness becomes a line below this.
+_ROOT_START = 0.008856
+# The bits of a positive float32, as an integer, are 2^23 (127 + log2 x) but for at most 0.09 of
+# 2^23, so a third of them and this are the bits of a cube root to 4 percent.
+_CUBE_ROOT_BITS = int(2 / 3 * 2**23 * (127 - 0.0465))
+
+
+def linear(matrix: Sequence, offset: Sequence[float] = (0.0, 0.0, 0.0)) -> PlaneMap:
+    """The map from three planes to `matrix` times them plus `offset`."""
+    rows = [[float(number) for number in (*row, o)] for row, o in zip(matrix, offset)]
+
+    def apply(first: tf.Tensor, second: tf.Tensor, third: tf.Tensor) -> Planes:
+        sums = [(first * a + second * b + third * c, o) for a, b, c, o in rows]
+        return tuple(total + o if o else total for total, o in sums)
+
+    return apply
+
+
+def light(plane: tf.Tensor) -> tf.Tensor:
+    """The light of an sRGB channel, 0 to 1."""
+    curved = tf.greater(plane, _LINE_END)
+    base = (tf.maximum(plane, _LINE_END) + 0.055) * (1.0 / 1.055)
+    # Guarded, because the gradient of the branch that is not taken must be finite too.
+    power = tf.exp(tf.math.log(base) * 2.4)
+    return tf.where(curved, power, plane) / _choice(curved, 1.0, 12.92, plane)
+
+
+def light_of(values: np.ndarray) -> np.ndarray:
+    """`light` of NumPy values."""
+    return np.where(values > _LINE_END, ((values + 0.055) / 1.055) ** 2.4, values / 12.92)
+
+
+def density(plane: tf.Tensor) -> tf.Tensor:
+    """The optical density of a channel, 0 for full light to 1 for `1e-6` and less."""
+    seen = tf.greater(plane, _DARKEST)
+    log = tf.where(seen, tf.math.log(tf.maximum(plane, _DARKEST)), tf.ones_like(plane))
+    return log / _choice(seen, float(np.log(_DARKEST)), 1.0, plane)
+
+
+def density_of(values: np.ndarray) -> np.ndarray:
+    """`density` of NumPy values."""
+    return np.log(np.maximum(values, _DARKEST)) / np.log(_DARKEST)
+
+
+def lab(red: tf.Tensor, green: tf.Tensor, blue: tf.Tensor) -> Planes:
+    """CIE L*a*b* from linear light; 7.787 is the slope of the line below the cube root."""
+    relative = linear(XYZ_OF_LIGHT / np.reshape(WHITE, [3, 1]))(red, green, blue)
+    x, y, z = [_root_or_line(t, slope=7.787) for t in relative]
+    return y * 116.0 - 16.0, (x - y) * 500.0, (y - z) * 200.0
+
+
+def luv(red: tf.Tensor, green: tf.Tensor, blue: tf.Tensor) -> Planes:
+    """CIE L*u*v* from linear light; black gets u = v = 0."""
+    x, y, z = linear(XYZ_OF_LIGHT)(red, green, blue)
+    lightness = _root_or_line(y, slope=903.3 / 116.0) * 116.0 - 16.0
+    total = x + y * 15.0 + z * 3.0
+    lit = tf.greater(total, 0.0)
+    inverse = tf.math.reciprocal(tf.where(lit, total, tf.ones_like(total)))
+    white = WHITE[0] + 15.0 * WHITE[1] + 3.0 * WHITE[2]
+    u = x * inverse * 4.0 - 4.0 * WHITE[0] / white
+    v = y * inverse * 9.0 - 9.0 * WHITE[1] / white
+    return lightness, lightness * u * 13.0, lightness * v * 13.0
+
+
+def hsv(red: tf.Tensor, green: tf.Tensor, blue: tf.Tensor) -> Planes:
+    """Hue in turns in [0, 1), saturation and value; greys have hue 0."""
+    value = tf.maximum(tf.maximum(red, green), blue)
+    chroma = value - tf.minimum(tf.minimum(red, green), blue)
+    coloured = tf.greater(chroma, 0.0)
+    inverse = tf.math.reciprocal(tf.where(coloured, chroma, tf.ones_like(chroma)))
+    # Sixths of a turn: 0 red, 2 green, 4 blue.
+    sixths = tf.where(
+        tf.equal(value, red),
+        (green - blue) * inverse,
+        tf.where(
+            tf.equal(value, green), (blue - red) * inverse + 2.0, (red - green) * inverse + 4.0
+        ),
+    )
+    hue = sixths * (1.0 / 6.0)
+    hue = tf.where(tf.less(hue, 0.0), hue + 1.0, hue)
+    # Of a hue just below 0 the sum is rounded to 1.
+    hue = tf.where(tf.less(hue, 1.0), hue, tf.zeros_like(hue))
+    saturation = chroma / tf.where(tf.greater(value, 0.0), value, tf.ones_like(value))
+    return hue, saturation, value
+
+
+def hed(red: tf.Tensor, green: tf.Tensor, blue: tf.Tensor) -> Planes:
+    """Amounts of haematoxylin, eosin and DAB from densities; negative ones become 0."""
+    return tuple(tf.maximum(s, 0.0) for s in linear(STAINS_OF_DENSITY)(red, green, blue))
+
+
+def _root_or_line(plane: tf.Tensor, slope: float) -> tf.Tensor:
+    """The cube root, and a line below its start: f of L*a*b*."""
+    rooted = tf.greater(plane, _ROOT_START)
+    guarded = tf.maximum(plane, _ROOT_START)
+    line = plane * slope + 16.0 / 116.0
+    if plane.dtype == tf.float64:
+        return tf.where(rooted, tf.exp(tf.math.log(guarded) * (1.0 / 3.0)), line)
+    bits = tf.cast(tf.bitcast(guarded, tf.int32), tf.float32)
+    bits = tf.cast(bits * (1.0 / 3.0), tf.int32) + _CUBE_ROOT_BITS
+    # The start has no gradient and needs none: the two steps depend on the plane themselves.
+    root = tf.bitcast(bits, tf.float32)
+    cube = root * root * root
+    # Halley's step makes the relative error e to 2/3 e^3, Newton's to e^2.
+    root = root * (cube + guarded * 2.0) / (cube * 2.0 + guarded)
+    square = root * root
+    newton = tf.where(rooted, square * root * 2.0 + guarded, line)
+    return newton / tf.where(rooted, square * 3.0, tf.ones_like(square))
+
+
+def _choice(condition: tf.Tensor, true: float, false: float, like: tf.Tensor) -> tf.Tensor:
+    """One of two numbers for each element, in the type of `like`."""
+    ones = tf.ones_like(like)
+    return tf.where(condition, ones * true, ones * false)
