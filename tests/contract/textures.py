@@ -37,8 +37,8 @@ def draw_views(
 ) -> List[np.ndarray]:
     """Views `[n, size, size, channels]`, each of a picture of its own.
 
-    Coloured, the last view is plain but for noise, in a colour for every direction: whoever predicts
-    its pixels from the first one has to see the direction.
+    Coloured, the last view is plain but for noise, in a colour for every direction: whoever
+    predicts its pixels from the first one has to see the direction.
     """
     views = [draw(labels, size, rng)[..., :number] for number in channels]
     if coloured:
