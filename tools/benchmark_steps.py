@@ -1,17 +1,33 @@
-"""Times a training step, and how much of it is not the backbone's forward and backward passes."""
+"""Times a training step, and how much of it is not the encoders' forward and backward passes."""
 
+import contextlib
 import statistics
 import time
-from typing import Any, Dict, List, Sequence, Tuple
+from typing import Any, Dict, Iterator, List, NamedTuple, Sequence
 
 import tfssl  # noqa: F401  (first, it selects Keras 2)
 
 # isort: split
+
 import tensorflow as tf
 
-from tfssl import config, layers, methods, training, views
+from tfssl import config, methods, training, views
 
 _REPEATS = 7
+
+
+class Pass(NamedTuple):
+    """One call of an encoder in a step.
+
+    Attributes:
+        encoder: what is called.
+        shape: of its images.
+        learned: whether its weights have a gradient; a teacher's have none.
+    """
+
+    encoder: tf.keras.Model
+    shape: tf.TensorShape
+    learned: bool
 
 
 def rows(flagfile: str) -> List[Dict[str, Any]]:
@@ -22,78 +38,123 @@ def rows(flagfile: str) -> List[Dict[str, Any]]:
 
     Returns:
         Rows `{"name", "value", "unit", "ratio", "note"}`: milliseconds of the whole step and of
-        the backbone's passes alone, taking turns; the ratio is to the whole step.
+        the encoders' passes alone, taking turns; the ratio is to the whole step.
     """
     wanted = config.read_flagfile(flagfile)
-    run = wanted.training
-    family = views.build_from(wanted.views)
-    sizes, patch = family.sizes, family.patch_size
-    plan = methods.Plan(run.batch_size, steps_per_epoch=100, total_steps=1000, num_records=10**5)
+    run, family = wanted.training, views.build_from(wanted.views)
+    plan = methods.Plan(
+        run.batch_size,
+        steps_per_epoch=100,
+        total_steps=1000,
+        num_records=10**5,
+        view_channels=family.channels,
+        view_size=family.sizes[0],
+    )
+    smallest = min([*family.sizes, *([family.patch_size] if family.patch_size else [])])
+    encoders = []
 
     def build_encoder(**options) -> tf.keras.Model:
-        smallest = min([*sizes, *([patch] if patch else [])])
-        return wanted.backbone.build(image_size=smallest, **options)
+        encoders.append(wanted.backbone.build(image_size=smallest, **options))
+        return encoders[-1]
 
     method = methods.get(run.method)(wanted.method, plan, build_encoder)
-    method.compile(optimizer=training.SGD(0.1))
+    method.compile(optimizer=training.SGD(0.1), run_eagerly=True)
     method.optimizer.build(method.trainable_variables)
-    batch = {
-        "views": tuple(tf.random.normal([run.batch_size, size, size, 3]) for size in sizes),
-        "index": tf.range(run.batch_size, dtype=tf.int64),
-    }
-    images = [*batch["views"]]
-    if patch:
-        batch["patches"] = tf.random.normal([run.batch_size, 9, patch, patch, 3])
-        images.append(tf.reshape(batch["patches"], [-1, patch, patch, 3]))
-    advance = method.make_train_function()
-    whole, passes = _medians(
-        lambda: advance(iter([batch])),
-        _backbone_passes(method.fresh_encoder(build_encoder), *branches(method, images)),
-    )
-    note = f"{run.method}, batch {run.batch_size}, views {sizes}"
-    outside = 1 - passes / whole
+    batch = _batch(family, run.batch_size)
+    passes = passes_of(method, batch, encoders)
+    method.run_eagerly = False
+    advance = method.make_train_function(force=True)
+    whole, alone = _medians(lambda: advance(iter([batch])), _passes_alone(passes))
+    note = f"{run.method}, batch {run.batch_size}, views {family.sizes}"
     return [
         {"name": "training step", "value": whole, "unit": "ms", "ratio": 1.0, "note": note},
         {
-            "name": "backbone's passes alone",
-            "value": passes,
+            "name": "encoders' passes alone",
+            "value": alone,
             "unit": "ms",
-            "ratio": passes / whole,
-            "note": f"{100 * outside:.0f} % of the step is outside",
+            "ratio": alone / whole,
+            "note": f"{100 * (1 - alone / whole):.0f} % of the step is outside",
         },
     ]
 
 
-def branches(
-    method: methods.Method, images: Sequence[tf.Tensor]
-) -> Tuple[Sequence[tf.Tensor], Sequence[tf.Tensor]]:
-    """The views that have a gradient in a step of a method, and those that its teacher sees.
+def _batch(family: views.ViewFamily, batch_size: int) -> Dict[str, Any]:
+    """Random views and patches as a family makes them."""
+    shapes = [(size, size, count) for size, count in zip(family.sizes, family.channels)]
+    batch = {
+        "views": tuple(tf.random.normal([batch_size, *shape]) for shape in shapes),
+        "index": tf.range(batch_size, dtype=tf.int64),
+    }
+    if family.patch_size:
+        patch = [batch_size, 9, family.patch_size, family.patch_size, sum(family.groups)]
+        batch["patches"] = tf.random.normal(patch)
+    return batch
+
+
+def passes_of(
+    method: methods.Method, batch: Dict[str, Any], encoders: Sequence[tf.keras.Model]
+) -> List[Pass]:
+    """Makes a step and notes what its encoders see.
 
     Args:
-        method: any; InterCLR sees what its base sees.
-        images: all views of a batch, patches last.
+        method: compiled to run eagerly.
+        batch: of one step.
+        encoders: all that were built for it.
+
+    Returns:
+        Every call of an encoder, or of a model of its maps, in their order.
     """
-    method = getattr(method, "base", method)
-    if not any(isinstance(part, layers.Teacher) for part in method.submodules):
-        return images, []
-    # MoCo's key encoder has a view of its own, and there is no swap.
-    return (images[:1], images[1:2]) if hasattr(method, "key") else (images, images[:2])
+    seen: List[Pass] = []
+    learned = {id(variable) for variable in method.trainable_variables}
+
+    def note(encoder: tf.keras.Model, images: tf.Tensor) -> None:
+        own = {id(variable) for variable in encoder.trainable_variables}
+        seen.append(Pass(encoder, images.shape, bool(own & learned)))
+
+    with _watched(encoders, note):
+        method.make_train_function(force=True)(iter([batch]))
+    return seen
 
 
-def _backbone_passes(encoder: tf.keras.Model, learned, taught):
-    """Forward and backward of some views, and forward alone of those that a teacher sees."""
+@contextlib.contextmanager
+def _watched(encoders: Sequence[tf.keras.Model], note) -> Iterator[None]:
+    """Tells `note` of every call of models that begin where one of these does."""
+    inputs = {id(encoder.inputs[0]) for encoder in encoders}
+    kind = type(encoders[0])
+    call = kind.call
 
-    def outputs(batches):
-        return [tf.reduce_sum(encoder(images, training=True)) for images in batches]
+    def noted(model, images, *arguments, **options):
+        if id(model.inputs[0]) in inputs:
+            note(model, images)
+        return call(model, images, *arguments, **options)
+
+    kind.call = noted
+    try:
+        yield
+    finally:
+        kind.call = call
+
+
+def _passes_alone(passes: Sequence[Pass]):
+    """Forward and backward of passes that learn, and forward alone of a teacher's."""
+    inputs = [tf.random.normal(one.shape) for one in passes]
+    variables = {id(v): v for one in passes if one.learned for v in one.encoder.trainable_variables}
+
+    def outputs(learned: bool) -> List[tf.Tensor]:
+        return [
+            tf.reduce_sum(one.encoder(images, training=True))
+            for one, images in zip(passes, inputs)
+            if one.learned == learned
+        ]
 
     @tf.function(autograph=False)
-    def passes():
+    def run():
         with tf.GradientTape() as tape:
-            total = tf.add_n(outputs(learned))
-        gradients = tape.gradient(total, encoder.trainable_variables)
-        return tf.add_n([*(tf.reduce_sum(g) for g in gradients), *outputs(taught)])
+            total = tf.add_n(outputs(learned=True))
+        gradients = tape.gradient(total, list(variables.values()))
+        return tf.add_n([*(tf.reduce_sum(g) for g in gradients), *outputs(learned=False)])
 
-    return passes
+    return run
 
 
 def _medians(*candidates) -> List[float]:

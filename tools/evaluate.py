@@ -44,6 +44,9 @@ def main(_) -> int:
     }
     write_whole(path, json.dumps(content, indent=2) + "\n")
     for contender, result in results.items():
+        if settings.protocol == "information":
+            print(f"{contender}: {result['estimate']:.3f} nats")
+            continue
         print(
             f"{contender}: top-1 {100 * result['top1']:.2f} %, top-5 {100 * result['top5']:.2f} %"
         )

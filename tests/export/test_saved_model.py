@@ -14,6 +14,7 @@ from tests.random_inputs import fresh_rng
 from tfssl import backbones, export, views
 from tfssl.export.encoder_copy import copy_encoder
 from tfssl.export.preprocessing import preprocess
+from tfssl.views import convert_color
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -231,6 +232,22 @@ def test_a_backbone_of_the_library_is_exported(tmp_path):
     assert len(loaded.trainable_variables) == len(backbone.trainable_variables)
 
 
+def test_colours_are_converted_inside(tmp_path):
+    """RGB in; the page and the description say what the backbone sees."""
+    backbone, numbers = make_backbone(), {"mean": (50, 6, -7), "std": (50, 92, 101)}
+    path = export.export_saved_model(
+        backbone, tmp_path / "b", image_size=24, color="lab", **numbers
+    )
+    pixels = fresh_rng().integers(0, 256, (2, 24, 24, 3), dtype=np.uint8)
+    lab = convert_color(pixels, "lab").numpy()
+    seen = (lab - np.float32(numbers["mean"])) / np.float32(numbers["std"])
+    found = tf.saved_model.load(str(path)).signatures["uint8"](images=tf.constant(pixels))
+    expected = backbone(seen, training=False)
+    np.testing.assert_allclose(found["features"], expected, rtol=1e-4, atol=1e-4)
+    assert json.loads((path / "export.json").read_text())["color"] == "lab"
+    assert "RGB becomes lab" in (path / "README.md").read_text()
+
+
 class _Custom(tf.keras.layers.Layer):
     def call(self, inputs):
         return tf.reduce_mean(inputs, [1, 2])
@@ -248,6 +265,12 @@ def _with_custom_layer():
         (make_backbone, {"std": (0.2, 0.2, 0.0)}, r"std=\[0.2, 0.2, 0.0\]"),
         (make_backbone, {"mean": (0.5, 0.5, np.nan)}, "nan"),
         (make_backbone, {"image_size": 0}, "image_size=0"),
+        (make_backbone, {"color": "cie"}, "color='cie'"),
+        (
+            lambda: make_backbone(channels=1),
+            {"mean": (0.5,), "std": (0.2,), "color": "lab"},
+            "1 channels, color=lab",
+        ),
         (_with_custom_layer, {}, "_Custom"),
         (lambda: tf.keras.Sequential([tf.keras.layers.Dense(3)]), {}, "functional"),
         (lambda: _Custom(), {}, "functional"),

@@ -12,7 +12,7 @@ from tfssl.data.pipeline import (
 )
 from tfssl.data.settings import DataConfig
 from tfssl.data.source import PixelSource, Source, open_source
-from tfssl.data.splits import open_splits, thin
+from tfssl.data.splits import hold_out, open_splits, thin
 
 __all__ = [
     "IMAGENET100",
@@ -26,6 +26,7 @@ __all__ = [
     "distribute",
     "epoch_order",
     "evaluation_batches",
+    "hold_out",
     "open_source",
     "open_splits",
     "read_class_list",

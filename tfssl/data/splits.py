@@ -30,6 +30,22 @@ def open_splits(config: DataConfig) -> Tuple[Source, Optional[Source]]:
         return train, None
 
 
+def hold_out(source: Source, every: int) -> Tuple[Source, Source]:
+    """Two sources of the same records, of which the second draws every so-manyth alone.
+
+    Args:
+        source: any source; it is not changed.
+        every: >= 2.
+
+    Returns:
+        `(most, held_out)`; records keep their indices, and nothing is drawn from both.
+    """
+    most, held_out = copy.copy(source), copy.copy(source)
+    chosen = np.arange(len(source.drawable)) % every == every - 1
+    most.drawable, held_out.drawable = source.drawable[~chosen], source.drawable[chosen]
+    return most, held_out
+
+
 def thin(source: Source, limit: int) -> Source:
     """The same source with at most `limit` drawable records, spread evenly over it.
 

@@ -5,7 +5,7 @@ from typing import Optional, Tuple
 
 from tfssl.settings import Settings, SettingsError, setting
 
-PROTOCOLS = ("knn", "linear", "mlp")
+PROTOCOLS = ("knn", "linear", "mlp", "information")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,6 +60,21 @@ class EvaluationConfig(Settings):
     view: Optional[int] = setting(
         None, "Judge the encoder of one view alone, by its number from 1. Unset: all.", low=1
     )
+    information_steps: int = setting(
+        50_000, "information: steps of MINE, a batch of 256 pairs of views each.", low=10
+    )
+    information_width: float = setting(
+        1.0, "information: factor on the widths of MINE's critic.", above=0.0
+    )
+    information_lr: float = setting(1e-4, "information: learning rate of MINE.", above=0.0)
+    labelled_dataset: Optional[str] = setting(
+        None,
+        "Data whose features are judged, named as --dataset is, where they are not the run's: a "
+        "backbone of photographs may be judged on tfds:cifar10.",
+    )
+    labelled_data_dir: Optional[str] = setting(
+        None, "Folder of --labelled_dataset with prepared tensorflow-datasets data."
+    )
     labelled_split: Optional[str] = setting(
         None,
         "Split that classifiers are trained on, where it is not the run's training split. Unset: "
@@ -90,6 +105,15 @@ class EvaluationConfig(Settings):
                         f"--protocol={self.protocol}.",
                         field.name,
                     )
+        if self.labelled_data_dir is not None and self.labelled_dataset is None:
+            raise SettingsError(
+                "labelled_data_dir: expected labelled_dataset beside it. Received: "
+                f"{self.labelled_data_dir} alone.",
+                "labelled_data_dir",
+            )
+        if self.protocol == "information":
+            names = ("layer", "view", "labelled_dataset", "labelled_split", "baselines")
+            self.refuse("information is that of the run's own views", *names)
         if self.augment_min_area is not None and not self.augment:
             raise SettingsError(
                 "augment_min_area: expected --augment beside it. Received: "
@@ -114,6 +138,11 @@ class EvaluationConfig(Settings):
         words = [self.protocol, "augmented" if self.augment else "", self.layer or ""]
         words += [f"view{self.view}"] if self.view else []
         return "_".join(word for word in words if word)
+
+    @property
+    def needs_labels(self) -> bool:
+        """Whether the run's own data must have labels."""
+        return self.protocol != "information" and self.labelled_dataset is None
 
     def milestones(self) -> Tuple[int, ...]:
         """The milestones of the chosen protocol as numbers; raises SettingsError."""

@@ -4,6 +4,7 @@ from typing import Sequence
 
 import tensorflow as tf
 
+from tfssl.views.colour_spaces import convert_color
 from tfssl.views.crop import SMALL_IMAGE
 
 
@@ -12,8 +13,10 @@ def resize_to(image_size: int) -> int:
     return round(image_size * 256 / 224)
 
 
-def preprocess(images, *, image_size: int, mean: Sequence[float], std: Sequence[float]):
-    """Resize of the shorter side (antialiased bicubic), centre crop, normalisation.
+def preprocess(
+    images, *, image_size: int, mean: Sequence[float], std: Sequence[float], color: str = "rgb"
+):
+    """Resize of the shorter side (antialiased bicubic), centre crop, colours, normalisation.
 
     It computes what the view family "eval" computes; a test holds them together. Everything is an
     operation that Keras can find again by name, never a Python function of this library: a reader
@@ -24,7 +27,8 @@ def preprocess(images, *, image_size: int, mean: Sequence[float], std: Sequence[
         images: symbolic float32 `[batch, height, width, channels]` in [0, 1].
         image_size: side of the crop in pixels. Images of that size, up to 64 pixels, are only
             normalised.
-        mean, std: one number a channel.
+        mean, std: one number a channel, in the units of the colour space.
+        color: the space that RGB is converted to; "rgb" for none, with any number of channels.
 
     Returns:
         Symbolic float32 `[batch, image_size, image_size, channels]`, normalised.
@@ -49,6 +53,8 @@ def preprocess(images, *, image_size: int, mean: Sequence[float], std: Sequence[
     images = tf.tensordot(tf.clip_by_value(images, 0.0, 1.0), rows, axes=[[1], [1]])
     images = tf.transpose(tf.clip_by_value(images, 0.0, 1.0), [0, 3, 2, 1])
     images = tf.ensure_shape(images, [None, image_size, image_size, len(mean)])
+    if color != "rgb":
+        images = convert_color(images, color)
     return (images - [float(m) for m in mean]) / [float(s) for s in std]
 
 

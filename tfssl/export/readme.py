@@ -8,7 +8,8 @@ Images in, features out. Written by tfssl {tfssl} with TensorFlow {tensorflow}. 
 only; tfssl does not have to be installed.
 
 Preprocessing is inside: the shorter side is resized to {resize_to} pixels (bicubic, antialiased),
-the centre {image_size} x {image_size} is cut out, and each channel is normalised.{own_size}
+the centre {image_size} x {image_size} is cut out{conversion}, and each
+channel is normalised.{own_size}
 Give pixels as they are; do not normalise.
 
 * mean {mean}
@@ -58,7 +59,8 @@ model.fit(images_0_to_1, labels)  # uint8 images: divide by 255 first
 """
 
 
-_OWN_SIZE = " Images that are {image_size} x {image_size} already\nare only normalised."
+_CONVERSION = ", RGB becomes {color} (the definition of scikit-image)"
+_OWN_SIZE = " Images that are {image_size} x {image_size} already are not\nresized."
 
 
 def readme(name: str, description: dict[str, Any]) -> str:
@@ -67,6 +69,8 @@ def readme(name: str, description: dict[str, Any]) -> str:
     rows = [f"* `{stage}` {shape}" for stage, shape in stages.items()]
     values = {**description, **description["versions"], "name": name}
     values["own_size"] = _OWN_SIZE.format(**description) if description["keeps_own_size"] else ""
+    converted = description["color"] != "rgb"
+    values["conversion"] = _CONVERSION.format(**description) if converted else ""
     values["stages"] = "\n".join(rows) if rows else "* none"
     for key in ("mean", "std"):
         values[key] = ", ".join(f"{value:g}" for value in description[key])

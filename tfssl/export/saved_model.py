@@ -13,6 +13,7 @@ from tfssl.export.encoder_copy import copy_encoder
 from tfssl.export.folder import DESCRIPTION, FORMAT, whole_folder
 from tfssl.export.preprocessing import preprocess, resize_to
 from tfssl.export.readme import readme
+from tfssl.views.colour_spaces import COLOR_SPACES
 from tfssl.views.crop import SMALL_IMAGE
 
 
@@ -23,6 +24,7 @@ def export_saved_model(
     image_size: int,
     mean: Sequence[float],
     std: Sequence[float],
+    color: str = "rgb",
 ) -> pathlib.Path:
     """Writes a backbone with its preprocessing, its page and its description.
 
@@ -37,22 +39,26 @@ def export_saved_model(
             model itself is not changed. Half precision becomes float32.
         path: folder to write; an earlier export there is replaced as a whole.
         image_size: side in pixels of the images the backbone sees.
-        mean, std: normalisation of each channel, of images in [0, 1].
+        mean, std: normalisation of each channel: of images in [0, 1], or of what `color` makes of
+            them, in its units.
+        color: the colour space that the backbone sees, a name in `tfssl.views.COLOR_SPACES`. RGB
+            is converted to it inside the model. "rgb" converts nothing.
 
     Returns:
         The path.
 
     Raises:
         ValueError: a backbone that is not functional or has custom layers, numbers out of range,
-            or a path that holds something else.
+            an unknown colour space, or a path that holds something else.
     """
     path = pathlib.Path(path)
     mean, std = [float(m) for m in mean], [float(s) for s in std]
     encoder = copy_encoder(backbone)
     channels = int(encoder.inputs[0].shape[-1])
     _check_numbers(image_size, mean, std, channels)
+    _check_color(color, channels)
     images = tf.keras.Input([None, None, channels], dtype=tf.float32, name="images")
-    normalised = preprocess(images, image_size=image_size, mean=mean, std=std)
+    normalised = preprocess(images, image_size=image_size, mean=mean, std=std, color=color)
     outputs = encoder(normalised)
     model = tf.keras.Model(images, outputs["features"], name="encoder")
     with_stages = tf.keras.Model(images, outputs, name="encoder_with_stages")
@@ -62,6 +68,7 @@ def export_saved_model(
         "resize_to": resize_to(image_size),
         "keeps_own_size": image_size <= SMALL_IMAGE,
         "interpolation": "bicubic, antialiased",
+        "color": color,
         "mean": mean,
         "std": std,
         "channels": channels,
@@ -110,6 +117,19 @@ def _signatures(
         "stages_uint8": signature(stages_from_uint8, tf.uint8),
         "stages_float": signature(stages_from_float, tf.float32),
     }
+
+
+def _check_color(color: str, channels: int) -> None:
+    """Raises ValueError on a colour space that is unknown or that the backbone cannot see."""
+    if color not in COLOR_SPACES:
+        raise ValueError(
+            f"expected a colour space out of {', '.join(COLOR_SPACES)}. Received: color={color!r}."
+        )
+    if color != "rgb" and channels != 3:
+        raise ValueError(
+            f"expected a backbone of 3 channels for images converted from RGB. Received: "
+            f"{channels} channels, color={color}."
+        )
 
 
 def _check_numbers(image_size: int, mean: list, std: list, channels: int) -> None:

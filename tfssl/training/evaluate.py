@@ -9,6 +9,7 @@ from tfssl import data, evaluation, views
 from tfssl.evaluation import EvaluationConfig
 from tfssl.settings import SettingsError
 from tfssl.training.experiment import Experiment
+from tfssl.training.information import information
 from tfssl.training.probes import Extractor, raw_pixels
 
 
@@ -44,9 +45,9 @@ def evaluate(experiment: Experiment, settings: EvaluationConfig) -> Dict[str, Di
         SettingsError: the data has no labels or no test split.
         DamagedImage: an image does not decode.
     """
-    if settings.labelled_split is not None:
-        labelled = data.open_source(experiment.config.data, settings.labelled_split)
-        experiment = dataclasses.replace(experiment, train=labelled)
+    if settings.protocol == "information":
+        return {"views": information(experiment, settings)}
+    experiment = _labelled(experiment, settings)
     _check_labels(experiment)
     judged = {"trained": _part(experiment, settings, experiment.method.evaluated_encoder)}
     if settings.baselines:
@@ -62,6 +63,23 @@ def evaluate(experiment: Experiment, settings: EvaluationConfig) -> Dict[str, Di
         center = settings.center or name == "raw pixels"
         results[name] = _PROTOCOLS[settings.protocol](arrays, settings, center)
     return results
+
+
+def _labelled(experiment: Experiment, settings: EvaluationConfig) -> Experiment:
+    """The run with the data that it is judged on in place of its own."""
+    config = experiment.config.data
+    if settings.labelled_dataset is not None:
+        config = data.DataConfig(
+            dataset=settings.labelled_dataset,
+            data_dir=settings.labelled_data_dir,
+            train_split=settings.labelled_split or data.DataConfig.train_split,
+        )
+        train, test = data.open_splits(config)
+        return dataclasses.replace(experiment, train=train, test=test)
+    if settings.labelled_split is not None:
+        train = data.open_source(config, settings.labelled_split)
+        return dataclasses.replace(experiment, train=train)
+    return experiment
 
 
 def _baselines(experiment: Experiment, settings: EvaluationConfig) -> Dict[str, Callable]:

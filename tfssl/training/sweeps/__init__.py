@@ -12,6 +12,16 @@ Tables and pictures are written anew after each cell; pictures that are not aske
 from tfssl.training.sweeps.cells import SweepDirectory, SweepStopped, Worker
 from tfssl.training.sweeps.grid import Grid, make_grid
 from tfssl.training.sweeps.settings import SweepConfig
+from tfssl.training.sweeps.shared_information import shared_information
 from tfssl.training.sweeps.sweep import Sweep
 
-__all__ = ["Grid", "Sweep", "SweepConfig", "SweepDirectory", "SweepStopped", "Worker", "make_grid"]
+__all__ = [
+    "Grid",
+    "Sweep",
+    "SweepConfig",
+    "SweepDirectory",
+    "SweepStopped",
+    "Worker",
+    "make_grid",
+    "shared_information",
+]

@@ -128,6 +128,11 @@ class Worker:
         """The name of the protocol that judges finished runs; empty for none."""
         return "" if self._evaluation is None else self._evaluation.name
 
+    @property
+    def needs_labels(self) -> bool:
+        """Whether runs are judged by labels of their own data."""
+        return self._evaluation is not None and self._evaluation.needs_labels
+
     def done(self, cell: Cell) -> bool:
         """Whether nothing is left to do for a cell."""
         if self._directory.run(cell).finished() is None:

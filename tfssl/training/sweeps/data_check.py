@@ -8,14 +8,14 @@ from tfssl.training.experiment import check_sizes
 from tfssl.training.sweeps.grid import Cell
 
 
-def check_data(cells: Sequence[Cell], protocol: str = "") -> None:
+def check_data(cells: Sequence[Cell], judged: bool = False) -> None:
     """Opens what cells train on, each data settings once, and refuses what they cannot use.
 
     Data that a run may download are left to the run.
 
     Args:
         cells: those that will be trained or judged.
-        protocol: the one that judges them; empty for none.
+        judged: whether a protocol judges them by labels of their data.
 
     Raises:
         SettingsError: data that cannot be opened, a batch or a schedule that does not fit them, or
@@ -31,16 +31,16 @@ def check_data(cells: Sequence[Cell], protocol: str = "") -> None:
             train, test = data.open_splits(settings)
             for cell in group:
                 check_sizes(cell.config, views.build_from(cell.config.views), train)
-                _check_labels(cell, protocol, train, test)
+                _check_labels(cell, judged, train, test)
         except ValueError as error:
             raise SettingsError(f"cell {cell.name}: {error}") from error
 
 
 def _check_labels(
-    cell: Cell, protocol: str, train: data.Source, test: Optional[data.Source]
+    cell: Cell, judged: bool, train: data.Source, test: Optional[data.Source]
 ) -> None:
     """Raises SettingsError where labels are needed and certainly missing."""
-    flag = "--protocol" if protocol else "--online_knn" if cell.config.training.online_knn else ""
+    flag = "--protocol" if judged else "--online_knn" if cell.config.training.online_knn else ""
     # They are not read: that can take minutes.
     missing = [split.name for split in (train, test) if split and not split.may_have_labels]
     if flag and (missing or test is None):

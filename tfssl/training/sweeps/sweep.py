@@ -57,7 +57,7 @@ class Sweep:
         if to_do:
             # It can take minutes where images are checked one by one.
             self._say(f"Opening the data of {len(to_do)} cells.")
-            check_data(to_do, self._worker.protocol)
+            check_data(to_do, self._worker.needs_labels)
 
     def run(self) -> None:
         """Brings every cell to its end; failed ones are reported and passed over.
@@ -129,7 +129,8 @@ class Sweep:
     def _headline(self, cell: Cell) -> str:
         """The figures that a person wants to see first."""
         figures = self._row(cell).figures
-        names = ["loss", "knn_top1", f"{self._worker.protocol}_top1", self._settings.plot_metric]
+        judged = (f"{self._worker.protocol}_{figure}" for figure in ("top1", "estimate"))
+        names = ["loss", "knn_top1", *judged, self._settings.plot_metric]
         return ", ".join(
             f"{name} {tables.shown(tables.spread([figures[name]]), tables.is_fraction(name))}"
             + (" %" if tables.is_fraction(name) else "")

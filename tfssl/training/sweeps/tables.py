@@ -78,7 +78,8 @@ def figures_of(
     for name, contenders in (("knn", own), (protocol, judgement or {})):
         for contender, measured in contenders.items():
             suffix = "" if contender == "trained" else f"_{contender.replace(' ', '_')}"
-            figures[f"{name}_top1{suffix}"] = measured["top1"]
+            figure = "top1" if "top1" in measured else "estimate"
+            figures[f"{name}_{figure}{suffix}"] = measured[figure]
     for name, value in last_values(run).items():
         if name.startswith(_PROBES) or name in metrics:
             figures.setdefault(name, value)

@@ -1,0 +1,67 @@
+"""What the views of a run share: the mutual information of its first two."""
+
+from typing import Any, Dict, Iterator
+
+from tfssl import data, evaluation
+from tfssl.evaluation import EvaluationConfig
+from tfssl.settings import SettingsError
+from tfssl.training.experiment import Experiment
+
+# Pairs of a step; negatives of the second estimate, each a pass of the critic; and every so-manyth
+# image is for the estimates alone.
+_BATCH, _NEGATIVES, _HELD_OUT = 256, 31, 10
+
+
+def information(experiment: Experiment, settings: EvaluationConfig) -> Dict[str, Any]:
+    """Estimates I(v1; v2) of the views as training draws them, in nats.
+
+    CMC, Tian et al. 2020, arXiv 1906.05849, Figure 5: MINE on the views themselves, whatever the
+    encoders make of them.
+
+    Args:
+        experiment: a run, trained or not.
+        settings: with `information_steps`, `information_width` and `information_lr`.
+
+    Returns:
+        What `tfssl.evaluation.mine_batches` returns.
+
+    Raises:
+        SettingsError: the run has one view.
+    """
+    family, seed = experiment.family, settings.evaluation_seed
+    if family.num_views < 2:
+        raise SettingsError(
+            "--protocol=information: expected a run with two views. Received: "
+            f"--views={experiment.config.views.views} with one."
+        )
+    train, held_out = data.hold_out(experiment.train, _HELD_OUT)
+    batch_size = min(_BATCH, len(held_out.drawable))
+
+    def batches(source: data.Source):
+        steps = data.steps_per_epoch(source, batch_size)
+
+        def epoch(number: int) -> Iterator[Dict[str, Any]]:
+            stream = data.training_batches(
+                source,
+                family,
+                batch_size=batch_size,
+                seed=seed,
+                start_step=number * steps,
+                epochs=number + 1,
+            )
+            return ({"views": batch["views"][:2]} for batch in stream)
+
+        return epoch
+
+    steps = settings.information_steps
+    return evaluation.mine_batches(
+        batches(train),
+        batches(held_out),
+        # Patches of a pair lie at two places: nothing is gained from laying one over the other.
+        critic="patches" if family.name == "patches" else "images",
+        steps=steps,
+        learning_rate=settings.information_lr,
+        width=settings.information_width,
+        num_negatives=min(_NEGATIVES, batch_size - 1),
+        seed=seed,
+    )

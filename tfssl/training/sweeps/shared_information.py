@@ -1,0 +1,74 @@
+"""What the runs of a sweep share between their views, and how accurate they are."""
+
+import json
+import pathlib
+from typing import Any, Dict, List, Tuple
+
+from tfssl.plots import Shared
+from tfssl.settings import SettingsError
+from tfssl.training.run_directory import RunDirectory
+from tfssl.training.sweeps.tables import last_values
+
+
+def shared_information(
+    path: pathlib.Path, *, information: str, accuracy: str
+) -> Tuple[List[Shared], List[float]]:
+    """Reads the finished runs of a sweep.
+
+    Args:
+        path: the sweep's directory.
+        information: "information", the protocol of that name; or a scalar of `metrics.jsonl`, such
+            as `information/1-2`, the bound that training has found.
+        accuracy: "knn", that of the end of training; or a protocol by the name of its result file,
+            such as "linear".
+
+    Returns:
+        The runs, named as the sweep names them; and the accuracies of their untrained encoders
+        where they have been measured.
+
+    Raises:
+        SettingsError: no finished runs, or one that has not been measured.
+    """
+    runs = [RunDirectory(run) for run in sorted(path.glob("runs/*"))]
+    finished = [run for run in runs if run.finished() is not None]
+    if not finished:
+        raise SettingsError(
+            f"--sweep_dir={path}: expected a sweep with finished runs. Received: {len(runs)} runs."
+        )
+    found, untrained = [], []
+    for run in finished:
+        contenders = run.finished()["knn"] if accuracy == "knn" else _results(run, accuracy)
+        if "trained" not in contenders:
+            raise _missing(run, accuracy)
+        found.append(Shared(run.path.name, _nats(run, information), contenders["trained"]["top1"]))
+        if "untrained" in contenders:
+            untrained.append(contenders["untrained"]["top1"])
+    return found, untrained
+
+
+def _nats(run: RunDirectory, name: str) -> float:
+    """The information of a run by the name of what has measured it."""
+    if "/" not in name:
+        return _results(run, name)["views"]["estimate"]
+    values = last_values(run)
+    if name not in values:
+        raise SettingsError(
+            f"--information={name}: expected a scalar of metrics.jsonl. Received: none of that "
+            f"name in {run.path}."
+        )
+    return values[name]
+
+
+def _results(run: RunDirectory, protocol: str) -> Dict[str, Any]:
+    """What a protocol has found."""
+    path = run.evaluation(protocol)
+    if not path.is_file():
+        raise _missing(run, protocol)
+    return json.loads(path.read_text())["results"]
+
+
+def _missing(run: RunDirectory, protocol: str) -> SettingsError:
+    return SettingsError(
+        f"{run.path}: expected a run judged by {protocol}. Received: none. Remedy: the sweep's "
+        f"command with --protocol={protocol}, or tools/evaluate.py for this run."
+    )
