@@ -1,4 +1,4 @@
-"""Measures kernels, views, steps, banks and colours: python tools/benchmark.py [--photos=<folder>]
+"""Measures kernels, views, steps, banks, colours: python tools/benchmark.py [--photos=<folder>]
 
 Contenders of one group take turns in one process, and medians are printed. Compare ratios rather
 than times: they hold on a machine that does other work.
@@ -14,6 +14,7 @@ import benchmark_banks
 import benchmark_clusters
 import benchmark_colour
 import benchmark_kernels
+import benchmark_multiview
 import benchmark_steps
 import benchmark_views
 from absl import app, flags
@@ -27,6 +28,7 @@ _RATIOS = {
     "views": "speed over that of Pillow",
     "steps": "time over that of the whole step",
     "banks": "time over that of the step with own negatives",
+    "multiview": "time over that of the library's step",
     "sampling": "time over that of --interclr_sampling=subset",
     "clusters": "time over that of the running sums",
     "kmeans": "time over that of the library's",
@@ -45,6 +47,7 @@ def main(_) -> int:
         "views": lambda: benchmark_views.rows(_PHOTOS.value),
         "steps": lambda: benchmark_steps.rows(_CONFIG.value),
         "banks": benchmark_banks.rows,
+        "multiview": benchmark_multiview.rows,
         "sampling": benchmark_clusters.sampling_rows,
         "clusters": benchmark_clusters.cluster_rows,
         "kmeans": benchmark_clusters.kmeans_rows,

@@ -5,18 +5,15 @@
 back at once.
 """
 
-import ctypes
 import json
-import os
-import pathlib
-import subprocess
 import sys
-from typing import Any, Callable, Dict, List, Optional
+from typing import Any, Callable, Dict, List
 
 import environment  # noqa: F401  (first, before TensorFlow)
 
 # isort: split
 import benchmark_kernels
+import process_memory
 
 from tfssl import layers, losses, ops
 
@@ -26,8 +23,6 @@ Row = Dict[str, Any]
 Step = Callable[[], Any]
 
 _TEMPERATURE = 0.07
-_STATUS = pathlib.Path("/proc/self/status")
-_RESET = pathlib.Path("/proc/self/clear_refs")
 
 
 def rows(
@@ -50,7 +45,7 @@ def rows(
         Rows as `benchmark_kernels.measure` makes them; ratios are to the first one. Steps are the
         loss, its gradient to the anchors, and the update of the bank.
     """
-    peaks = _peaks(records, dim, negatives, batch)
+    peaks = process_memory.peaks(__file__, records, dim, negatives, batch)
     bank = layers.FeatureBank(records, dim)
     half = layers.FeatureBank(records, dim, dtype="float16")
     drawn = _draw(records, negatives, batch)
@@ -62,7 +57,8 @@ def rows(
     }
     steps = {**_steps(bank, drawn), "NCE step, own, bank in float16": _own_step(half, drawn)}
     candidates = [
-        (name, steps[name], _with_peak(note, peaks, name)) for name, note in notes.items()
+        (name, steps[name], process_memory.with_peak(note, peaks, name))
+        for name, note in notes.items()
     ]
     read, scores = tf.function(tf.reduce_sum), tf.function(ops.bank_scores, autograph=False)
     anchors, tensor = _anchors(batch, dim), tf.identity(bank.features)
@@ -161,33 +157,6 @@ def _with_limits(measured: List[Row], *, bytes_read: int, bank: int) -> List[Row
     return measured
 
 
-def _with_peak(note: str, peaks: Dict[str, Optional[float]], name: str) -> str:
-    """The note with the memory that the step took beside the bank, where it was measured."""
-    peak = peaks.get(name)
-    return note if peak is None else f"{note}; peak {peak:.2f} GB beyond the bank"
-
-
-def _peaks(*sizes: int) -> Dict[str, Optional[float]]:
-    """What `weigh` finds in a process of its own; nothing where it cannot."""
-    if not can_weigh():
-        return {}
-    # oneDNN's allocator keeps what it once had, so that a peak would not show.
-    surroundings = {**os.environ, "TF_ENABLE_ONEDNN_OPTS": "0", "TF_CPP_MIN_LOG_LEVEL": "3"}
-    command = [sys.executable, __file__, *map(str, sizes)]
-    done = subprocess.run(command, env=surroundings, stdout=subprocess.PIPE)
-    # What went wrong it has printed; the times are worth having without the memory.
-    return {} if done.returncode else json.loads(done.stdout.splitlines()[-1])
-
-
-def can_weigh() -> bool:
-    """Whether the system tells a process its peak and lets it start anew; not every one does."""
-    try:
-        _peak(lambda: None)
-    except (OSError, AttributeError, StopIteration):
-        return False
-    return True
-
-
 def weigh(records: int, dim: int, negatives: int, batch: int) -> Dict[str, float]:
     """Gigabytes that each step takes at its peak beside all that is there before it."""
     bank = layers.FeatureBank(records, dim)
@@ -195,24 +164,8 @@ def weigh(records: int, dim: int, negatives: int, batch: int) -> Dict[str, float
     for name, step in _steps(bank, _draw(records, negatives, batch)).items():
         # Traced, and with the threads' own memory, after the first call.
         step()
-        peaks[name] = _peak(step)
+        peaks[name] = process_memory.peak(step)
     return peaks
-
-
-def _peak(run: Step) -> float:
-    """Gigabytes by which the resident set grew at most."""
-    ctypes.CDLL(None).malloc_trim(0)
-    # 5: the peak starts anew.
-    _RESET.write_text("5")
-    before = _status("VmRSS")
-    run()
-    return (_status("VmHWM") - before) / 1e9
-
-
-def _status(name: str) -> int:
-    """Bytes of an entry of this process' status."""
-    line = next(line for line in _STATUS.read_text().splitlines() if line.startswith(name))
-    return 1024 * int(line.split()[1])
 
 
 if __name__ == "__main__":

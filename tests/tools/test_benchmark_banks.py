@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from tests.random_inputs import fresh_rng
-from tfssl import layers, ops
+from tfssl import layers, methods, ops
 
 TOOLS = pathlib.Path(__file__).parents[2] / "tools"
 BANK = {"records": 50, "dim": 4, "negatives": 5, "batch": 3}
@@ -18,6 +18,12 @@ BANK = {"records": 50, "dim": 4, "negatives": 5, "batch": 3}
 def banks(monkeypatch):
     monkeypatch.syspath_prepend(str(TOOLS))
     return importlib.import_module("benchmark_banks")
+
+
+@pytest.fixture
+def multiview(monkeypatch):
+    monkeypatch.syspath_prepend(str(TOOLS))
+    return importlib.import_module("benchmark_multiview")
 
 
 @pytest.fixture
@@ -39,7 +45,7 @@ def test_rows_of_banks(banks):
     rows = banks.rows(**BANK, repeats=2)
     check(rows, "NCE step, own negatives", "NCE step, gather then multiply", "update of 3 rows")
     assert "the time to read" in rows[0]["note"]
-    assert ("GB beyond the bank" in rows[0]["note"]) == banks.can_weigh()
+    assert ("GB beyond the bank" in rows[0]["note"]) == banks.process_memory.can_weigh()
 
 
 def test_steps_of_own_negatives_and_of_a_gather_agree(banks):
@@ -53,29 +59,26 @@ def test_steps_of_own_negatives_and_of_a_gather_agree(banks):
     np.testing.assert_allclose(bank.features, other.features, atol=1e-6)
 
 
-def test_a_peak_is_seen(banks):
-    """Also that of memory which is given back before the end, and each anew."""
-    if not banks.can_weigh():
-        pytest.skip("the system does not tell what a process weighs")
-
-    def take(megabytes):
-        return lambda: np.ones(1_000_000 * megabytes, np.uint8).sum()
-
-    assert 0.19 < banks._peak(take(200)) < 0.25
-    assert banks._peak(take(1)) < 0.05
+@pytest.mark.slow
+def test_rows_of_two_views(multiview):
+    rows = multiview.rows(**BANK, repeats=2)
+    check(rows, "CMC step, two views", "CMC step, gather then multiply")
+    assert "the time to read" in rows[0]["note"]
 
 
-@pytest.mark.parametrize("missing", ["_STATUS", "_RESET"])
-def test_without_a_peak_the_note_alone_is_lost(banks, monkeypatch, missing):
-    monkeypatch.setattr(banks, missing, pathlib.Path("/proc/nowhere"))
-    assert not banks.can_weigh() and banks._peaks(*BANK.values()) == {}
-    assert banks._with_peak("as it was", {}, "any") == "as it was"
-
-
-def test_a_weighing_that_fails_loses_the_note_alone(banks, monkeypatch):
-    monkeypatch.setattr(banks, "can_weigh", lambda: True)
-    monkeypatch.setattr(banks, "__file__", str(TOOLS / "no_such_file.py"))
-    assert banks._peaks(*BANK.values()) == {}
+def test_steps_of_two_views_and_of_two_gathers_agree(multiview):
+    """The library's step is the equations' one, which starts with other banks."""
+    plan = methods.Plan(6, steps_per_epoch=1, total_steps=1, num_records=40, seed=5)
+    settings = methods.get("cmc").Config(loss="nce", num_negatives=9, projection_dim=8)
+    own, (joint,) = multiview.contrast_step(settings, plan)
+    gathered, banks = multiview.gather_step(settings, plan)
+    for view, bank in enumerate(banks):
+        bank.features.assign(joint.features[:, view])
+    for _ in range(3):
+        for value, expected in zip(own(), gathered()):
+            np.testing.assert_allclose(value, expected, rtol=1e-4, atol=1e-5)
+    for view, bank in enumerate(banks):
+        np.testing.assert_allclose(bank.features, joint.features[:, view], atol=1e-6)
 
 
 def test_rows_of_sampling(clusters):
