@@ -47,6 +47,15 @@ def test_every_replica_sees_all_rows_in_order(two_replicas, rows):
         assert int(begin[replica]) == BATCH * replica
 
 
+def test_booleans_are_gathered_too(two_replicas, rows):
+    def step(x):
+        return ops.cross_replica_concat(x > 0)
+
+    (everything,) = run(two_replicas, step, rows)
+    for replica in range(2):
+        np.testing.assert_array_equal(everything[replica], rows > 0)
+
+
 def test_gradient_is_the_sum_over_replicas(two_replicas, rows):
     """Each replica's gradient equals that of the sum of both losses on one device."""
 

@@ -10,6 +10,8 @@ import tensorflow as tf
 from tests.random_inputs import fresh_rng
 from tfssl import layers, methods, ops
 
+pytestmark = pytest.mark.slow
+
 TOOLS = pathlib.Path(__file__).parents[2] / "tools"
 BANK = {"records": 50, "dim": 4, "negatives": 5, "batch": 3}
 
@@ -40,7 +42,6 @@ def check(rows, *names):
         assert row["value"] > 0 and row["ratio"] > 0 and row["note"]
 
 
-@pytest.mark.slow
 def test_rows_of_banks(banks):
     rows = banks.rows(**BANK, repeats=2)
     check(rows, "NCE step, own negatives", "NCE step, gather then multiply", "update of 3 rows")
@@ -59,7 +60,6 @@ def test_steps_of_own_negatives_and_of_a_gather_agree(banks):
     np.testing.assert_allclose(bank.features, other.features, atol=1e-6)
 
 
-@pytest.mark.slow
 def test_rows_of_two_views(multiview):
     rows = multiview.rows(**BANK, repeats=2)
     check(rows, "CMC step, two views", "CMC step, gather then multiply")

@@ -8,6 +8,8 @@ import pytest
 from tests.contract import harness
 from tfssl import backbones
 
+pytestmark = pytest.mark.slow
+
 ROOT = pathlib.Path(__file__).parents[2]
 # Images of a batch that learn, and that a teacher sees, in batches of 16 x 16.
 CASES = {
@@ -60,7 +62,6 @@ def test_passes_are_those_of_a_step(steps, monkeypatch, case):
         assert values == count * image
 
 
-@pytest.mark.slow
 def test_rows(steps, monkeypatch):
     monkeypatch.chdir(ROOT)
     monkeypatch.setattr(steps, "_REPEATS", 1)

@@ -30,7 +30,7 @@ FLAGS = [
 
 
 def command(run_dir, classes):
-    flags = [*FLAGS, f"--class_list={classes}", "--steps=60", "--save_every=7", "--deterministic"]
+    flags = [*FLAGS, f"--class_list={classes}", "--steps=30", "--save_every=7", "--deterministic"]
     return [sys.executable, "tools/train.py", *flags, f"--run_dir={run_dir}"]
 
 

@@ -12,6 +12,7 @@ from tfssl import config, training
 from tfssl.evaluation import EvaluationConfig
 from tfssl.settings import SettingsError
 
+pytestmark = pytest.mark.slow
 FLAGS = [
     *(flag for flag in SHORT if flag not in ("--views=digits", "--nofinal_export")),
     "--views=lab",
@@ -72,7 +73,6 @@ def test_other_data_may_judge(run, tmp_path):
     assert (found["num_train"], found["num_test"], found["num_classes"]) == (12, 6, 2)
 
 
-@pytest.mark.slow
 def test_the_information_of_its_views(run):
     experiment, _ = run
     options = {"protocol": "information", "information_steps": 10, "information_width": 0.05}

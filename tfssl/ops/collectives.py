@@ -11,7 +11,7 @@ def cross_replica_concat(tensor: tf.Tensor) -> tf.Tensor:
     replicas, the losses see each row once.
 
     Args:
-        tensor: `[batch, ...]`, rank >= 1; the same batch on all replicas.
+        tensor: `[batch, ...]` numbers or booleans, rank >= 1; the same batch on all replicas.
 
     Returns:
         `[replicas * batch, ...]`.
@@ -30,6 +30,9 @@ def cross_replica_concat(tensor: tf.Tensor) -> tf.Tensor:
     context = _replica_context()
     if context is None or context.num_replicas_in_sync == 1:
         return tf.identity(tensor)
+    if tensor.dtype == tf.bool:
+        # TensorFlow gathers numbers only.
+        return tf.cast(cross_replica_concat(tf.cast(tensor, tf.int32)), tf.bool)
 
     @tf.custom_gradient
     def gather(local):
