@@ -10,7 +10,7 @@ those of width 0.5.
 
 import dataclasses
 import itertools
-from typing import Optional
+from typing import Optional, Sequence
 
 import tensorflow as tf
 
@@ -95,8 +95,32 @@ def alexnet_maps(
         ReLU and its max pool, then "fc6" and "fc7", which are one pixel for images of
         `image_size`.
     """
-    x, maps = images, {}
-    for index, block in enumerate(ALEXNETS[name], start=1):
+    maps = block_maps(images, ALEXNETS[name], width=width, synchronized=synchronized)
+    x = maps["conv5"]
+    for index, kernel_size in ((6, last_side(name, image_size)), (7, 1)):
+        x = _connected(x, round(_CONNECTED_CHANNELS * width), kernel_size, name=f"fc{index}")
+        x = _normalised(x, index, synchronized)
+        maps[f"fc{index}"] = x
+    return maps
+
+
+def block_maps(
+    x, blocks: Sequence[Block], *, width: float, synchronized: Optional[bool], first: int = 1
+) -> dict[str, tf.Tensor]:
+    """Builds blocks one after another on a symbolic map.
+
+    Args:
+        x: the map.
+        blocks: what is built.
+        width, synchronized: those of `tfssl.backbones.build`.
+        first: number of the first block, for the names of layers.
+
+    Returns:
+        The symbolic maps by name, "conv1" and so on, each after normalisation, ReLU and its max
+        pool.
+    """
+    maps = {}
+    for index, block in enumerate(blocks, start=first):
         x = convolution(
             x,
             round(block.channels * width),
@@ -110,10 +134,6 @@ def alexnet_maps(
         if block.max_pool:
             x = tf.keras.layers.MaxPooling2D(3, strides=2, name=f"pool{index}")(x)
         maps[f"conv{index}"] = x
-    for index, kernel_size in ((6, last_side(name, image_size)), (7, 1)):
-        x = _connected(x, round(_CONNECTED_CHANNELS * width), kernel_size, name=f"fc{index}")
-        x = _normalised(x, index, synchronized)
-        maps[f"fc{index}"] = x
     return maps
 
 

@@ -6,6 +6,7 @@ from typing import Optional
 import tensorflow as tf
 
 from tfssl.backbones.alexnet import ALEXNETS, CHANNELS_UNIT, alexnet_maps, smallest_image
+from tfssl.backbones.alexnet_crops import CROPS, SMALLEST_IMAGE, STRIDE, crops_fit, crops_maps
 from tfssl.backbones.resnet import ARCHITECTURES, STAGES_STRIDE, resnet_maps
 from tfssl.backbones.sobel import sobel_gradients
 from tfssl.backbones.stems import STEMS
@@ -13,7 +14,8 @@ from tfssl.backbones.tiny import tiny_maps
 from tfssl.layers.normalization import at_least_float32
 from tfssl.settings import Settings, SettingsError, setting
 
-NAMES = (*ARCHITECTURES, *ALEXNETS, "tiny")
+_ALEXNETS = (*ALEXNETS, CROPS)
+NAMES = (*ARCHITECTURES, *_ALEXNETS, "tiny")
 
 # What an AlexNet has no choice of, at the defaults of `build`.
 _UNUSED_BY_ALEXNETS = {
@@ -48,7 +50,8 @@ def build(
             the network's total stride and fixes nothing: the model takes images of any size. An
             AlexNet is the exception: the kernel of its fc6 is the whole last map of images of this
             size, so its weights grow with it and smaller images cannot be had; of larger ones
-            fc7 is averaged over the positions.
+            fc7 is averaged over the positions. "alexnet_crops" has no such kernel and takes 32, 40,
+            48 and so on; of images of another size it does not see the last rows and columns.
         stem: "imagenet" (7x7 of stride 2 and max pool), "cifar" (3x3, no max pool) or
             "cifar_stride2" (the same with stride 2).
         width: factor on the number of channels of every layer; 64 * width must be whole, for an
@@ -71,7 +74,8 @@ def build(
         (float64 under a float64 policy), with the plain attributes `feature_dim` and
         `stage_outputs`: the unpooled symbolic maps by name, first to last, "stem", before
         its max pool, and "stage1" to "stage4" ("tiny": "stem" and "stage1"; AlexNets: "conv1" to
-        "conv5", after their max pools, "fc6" and "fc7"), so that
+        "conv5", after their max pools, "fc6" and "fc7"; "alexnet_crops": "fold", a place for every
+        patch, and "global"), so that
         `tf.keras.Model(backbone.inputs, backbone.stage_outputs)` works. Maps have the policy's
         compute dtype.
 
@@ -96,6 +100,8 @@ def build(
     seen = sobel_gradients(images, channels) if sobel else images
     if name in ALEXNETS:
         maps = alexnet_maps(seen, name, image_size=image_size, **options)
+    elif name == CROPS:
+        maps = crops_maps(seen, **options)
     elif name == "tiny":
         maps = tiny_maps(seen, **stem_options, **options)
     else:
@@ -117,7 +123,7 @@ def _check_choice(label: str, value: str, choices: tuple) -> None:
 
 def _check_unused(name: str, **options: object) -> None:
     """Raises ValueError where an AlexNet is given what it has no choice of."""
-    if name not in ALEXNETS:
+    if name not in _ALEXNETS:
         return
     for label, value in options.items():
         default = _UNUSED_BY_ALEXNETS[label]
@@ -132,7 +138,7 @@ def _check_channels(
     name: str, *, width: float, channels: int = 3, stem_channels: Optional[int] = None
 ) -> None:
     """Raises ValueError where a layer would not get a whole, positive number of channels."""
-    unit = CHANNELS_UNIT if name in ALEXNETS else 64
+    unit = CHANNELS_UNIT if name in _ALEXNETS else 64
     base = unit * width
     if not base >= 1 or base % 1 != 0:
         raise ValueError(
@@ -156,14 +162,22 @@ def _check_padding(stem: str, stem_padding: Optional[int]) -> None:
 
 
 def _check_image_size(name: str, stem: str, image_size: int) -> None:
-    """Raises ValueError for images that end as less than one pixel of the last map."""
+    """Raises ValueError for images that end as less than one pixel of the last map.
+
+    Patches of a size besides have to fill the images that they are cut from.
+    """
+    if name == CROPS and not crops_fit(image_size):
+        raise ValueError(
+            f"image_size: expected {SMALLEST_IMAGE} pixels or a multiple of {STRIDE} more for "
+            f"{name}, small views and patches included. Received: image_size={image_size!r}."
+        )
     network, remedy = f"{name} with the stem {stem!r}", ""
     if name in ALEXNETS:
         network, smallest = name, smallest_image(name)
         if name == "alexnet":
             remedy = " Remedy: 'alexnet_small', for small images."
     else:
-        smallest = 1 if name == "tiny" else STEMS[stem].total_stride * STAGES_STRIDE
+        smallest = 1 if name in (CROPS, "tiny") else STEMS[stem].total_stride * STAGES_STRIDE
         if stem == "imagenet":
             remedy = " Remedy: the stem 'cifar', for small images."
     if image_size < smallest:

@@ -30,6 +30,9 @@ PROBE_POOLS: dict[str, Optional[ProbePool]] = {
     "conv5": None,
     "fc6": None,
     "fc7": None,
+    # The two maps of the AlexNet of crops.
+    "fold": None,
+    "global": None,
     # The layers 1 to 5 of the code; the first is the stem after its max pool.
     "stem": ProbePool(adaptive_average_pool, 8),
     "stage1": ProbePool(adaptive_average_pool, 6),

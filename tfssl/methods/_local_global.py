@@ -1,16 +1,47 @@
 """Several views without a memory: features of one view against places in another's maps."""
 
+import dataclasses
+import math
 from typing import Callable, Dict, List, Optional, Sequence, Tuple
 
 import tensorflow as tf
 
 from tfssl import layers, losses, ops
+from tfssl.methods._bank import BankSettings
 from tfssl.methods._multiview import ViewNetworks, shares
 from tfssl.methods._multiview_contrast import Term
-from tfssl.settings import Settings, SettingsError
+from tfssl.settings import SettingsError, setting
 
 
-def head_of(settings: Settings, synchronized: Optional[bool] = None) -> Callable:
+@dataclasses.dataclass(frozen=True)
+class PatchSettings(BankSettings):
+    """Settings of the loss that has no memory, beside those of a bank."""
+
+    patch_layer: str = setting(
+        "conv3", "Of loss patch: the layer whose map has the places, a stage of the backbone."
+    )
+    patch_anchors: str = setting(
+        "features",
+        "Of loss patch: what looks for places, the features, or every place of the last map, "
+        "which the features are the mean of; the loss is the mean over them then. For "
+        "alexnet_crops.",
+        choices=("features", "places"),
+    )
+    patch_heads: str = setting(
+        "linear",
+        "Of loss patch: linear maps of features and places, as the paper writes it, or dim: the "
+        "heads of Deep InfoMax, with --cmc_projection_dim=2048.",
+        choices=("linear", "dim"),
+    )
+    patch_mask: str = setting(
+        "leave_out",
+        "Of loss patch: other places of the own image are left out, or a constant in the "
+        "denominator, as in the code of Deep InfoMax.",
+        choices=("leave_out", "constant"),
+    )
+
+
+def head_of(settings: PatchSettings, synchronized: Optional[bool] = None) -> Callable:
     """Function that makes the head of so many features which the settings name."""
     if settings.patch_heads == "linear":
         return lambda features: layers.projector(
@@ -25,7 +56,7 @@ class LocalGlobalContrast(tf.keras.layers.Layer):
     """The loss of CMC's section B.2 for every direction.
 
     Args:
-        settings: with `patch_layer`, `patch_heads`, `patch_mask` and `projection_dim`.
+        settings: see `PatchSettings`.
         views: the networks; their heads make the global features.
         terms: the directions of the loss.
 
@@ -33,7 +64,7 @@ class LocalGlobalContrast(tf.keras.layers.Layer):
         SettingsError: the encoders have no layer of that name.
     """
 
-    def __init__(self, settings: Settings, views: ViewNetworks, terms: Sequence[Term]):
+    def __init__(self, settings: PatchSettings, views: ViewNetworks, terms: Sequence[Term]):
         """Makes the heads of places."""
         super().__init__(name="contrast")
         self._settings, self._terms = settings, tuple(terms)
@@ -45,7 +76,9 @@ class LocalGlobalContrast(tf.keras.layers.Layer):
                 f"{name!r}.",
                 "patch_layer",
             )
-        outputs = [{"features": e.output, "map": e.stage_outputs[name]} for e in encoders]
+        outputs = [
+            {"features": _anchors(settings, e), "map": e.stage_outputs[name]} for e in encoders
+        ]
         models = [tf.keras.Model(e.inputs, o) for e, o in zip(encoders, outputs)]
         heads = [network.layers[1] for network in views.networks]
         self.place_heads = [head_of(settings)(o["map"].shape[-1]) for o in outputs]
@@ -94,10 +127,20 @@ class LocalGlobalContrast(tf.keras.layers.Layer):
         return total, {name: means[t] for t, name in enumerate(self.statistics)}
 
     def _embed(self, encoder, head, place_head, view) -> List[tf.Tensor]:
-        """Global features `[batch, dim]` and those of places `[batch, places, dim]`."""
+        """Global features `[batch, anchors, dim]` and those of places `[batch, places, dim]`."""
         found = encoder(view, training=True)
-        _, height, width, channels = found["map"].shape
-        places = tf.reshape(found["map"], [-1, channels])
-        places = place_head(places, training=True)
-        places = tf.reshape(places, [-1, height * width, places.shape[1]])
-        return [head(found["features"], training=True), places]
+        return [_projected(head, found["features"]), _projected(place_head, found["map"])]
+
+
+def _anchors(settings: PatchSettings, encoder: tf.keras.Model):
+    """The features of an encoder, or the map whose mean they are."""
+    if settings.patch_anchors == "features":
+        return encoder.output
+    return list(encoder.stage_outputs.values())[-1]
+
+
+def _projected(head: Callable, values: tf.Tensor) -> tf.Tensor:
+    """What a head makes of every place: `[batch, ..., channels]` to `[batch, places, dim]`."""
+    _, *sides, channels = values.shape
+    rows = head(tf.reshape(values, [-1, channels]), training=True)
+    return tf.reshape(rows, [-1, math.prod(sides), rows.shape[1]])

@@ -12,10 +12,9 @@ import tensorflow as tf
 
 from tfssl import ops
 from tfssl.methods import _multiview
-from tfssl.methods._bank import BankSettings
 from tfssl.methods._instance import Embeddings, InstanceMethod, softmax_level
 from tfssl.methods._key_encoder import check_groups, check_queue
-from tfssl.methods._local_global import LocalGlobalContrast, head_of
+from tfssl.methods._local_global import LocalGlobalContrast, PatchSettings, head_of
 from tfssl.methods._method import Batch, Extract, Logs, Plan
 from tfssl.methods._multiview_contrast import Draws, MultiviewContrast, Term
 from tfssl.methods._partition import check_temperature
@@ -27,7 +26,7 @@ _NEGATIVES, _PERMUTATIONS, _SHUFFLE = range(3)
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(BankSettings):
+class Config(PatchSettings):
     """Settings of CMC; the defaults are those of the paper's ResNets on ImageNet."""
 
     loss: str = setting(
@@ -91,22 +90,6 @@ class Config(BankSettings):
         "of its own view, which is what PyContrast computes.",
     )
 
-    patch_layer: str = setting(
-        "conv3", "Of loss patch: the layer whose map has the places, a stage of the backbone."
-    )
-    patch_heads: str = setting(
-        "linear",
-        "Of loss patch: linear maps of features and places, as the paper writes it, or dim: the "
-        "heads of Deep InfoMax, with --cmc_projection_dim=2048.",
-        choices=("linear", "dim"),
-    )
-    patch_mask: str = setting(
-        "leave_out",
-        "Of loss patch: other places of the own image are left out, or a constant in the "
-        "denominator, as in the code of Deep InfoMax.",
-        choices=("leave_out", "constant"),
-    )
-
     def check(self) -> None:
         """Refuses settings without an effect, and a loss that its memory cannot serve."""
         of_bank = ("negatives", "bank_weight", "bank_start", "bank_dtype")
@@ -116,7 +99,8 @@ class Config(BankSettings):
             reason = "loss patch has neither temperature nor hidden layers nor jigsaws"
             self.refuse(reason, "temperature", "hidden_dim", "jigsaw_weight")
         else:
-            self.refuse("the loss is not patch", "patch_layer", "patch_heads", "patch_mask")
+            of_patch = ("patch_layer", "patch_anchors", "patch_heads", "patch_mask")
+            self.refuse("the loss is not patch", *of_patch)
         if self.memory == "queue":
             self.refuse("the keys are in a queue", *of_bank)
         else:
