@@ -46,15 +46,21 @@ def connected(x, state):
     return maps
 
 
-def forward(images, state, name):
-    """All maps by name of `[batch, height, width, channels]` images."""
+def convolved(images, state, name):
+    """Maps of the convolutions by name of `[batch, height, width, channels]` images."""
     x, maps = images, {}
     for index, (_, stride, padding, pooled) in enumerate(TABLES[name], start=1):
         x = normalise(convolve(x, state, f"conv{index}", stride, padding), state, f"bn{index}")
         if pooled:
             x = windows(x, 3, 2).max(axis=(-2, -1))
         maps[f"conv{index}"] = x
-    return {**maps, **connected(x, state)}
+    return maps
+
+
+def forward(images, state, name):
+    """All maps by name of `[batch, height, width, channels]` images."""
+    maps = convolved(images, state, name)
+    return {**maps, **connected(maps["conv5"], state)}
 
 
 def randomise(state, rng):

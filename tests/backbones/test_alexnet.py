@@ -137,7 +137,7 @@ def test_sobel_gradients_in_place_of_colours():
     assert model.input_shape[-1] == 3 and model.get_layer("conv1").kernel.shape[2] == 2
 
 
-@pytest.mark.parametrize("name", ALEXNETS)
+@pytest.mark.parametrize("name", (*ALEXNETS, "alexnet_crops"))
 @pytest.mark.parametrize(
     "field",
     [

@@ -23,6 +23,7 @@ SIZES = {
     "resnext152_32x8d": (120_323_392, 2048, 775),
     "alexnet": (58_299_104, 4096, 37),
     "alexnet_small": (58_162_144, 4096, 37),
+    "alexnet_crops": (3_194_592, 192, 35),
     "tiny": (2_376, 16, 10),
 }
 DEEP = ("resnet101", "resnet152", "resnext101_32x8d", "resnext152_32x8d")

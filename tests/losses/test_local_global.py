@@ -55,10 +55,27 @@ def test_several_anchors_and_images_that_do_not_count(problem):
     np.testing.assert_allclose(found, by_hand(anchors, maps, own, counts=counts), rtol=1e-10)
 
 
-@pytest.mark.parametrize("batch, places", [(8, 9), (64, 225)])
-def test_scores_that_say_nothing(batch, places):
+def test_anchors_of_an_image_have_no_negatives_within_it(problem):
+    """Where no other image counts nothing is left to tell a place from, whatever is said of it."""
+    _, maps, own = problem
+    anchors = fresh_rng().normal(size=[3, 4, DIM])
+    counts = np.eye(IMAGES)[own]
+    for mask, least in (("leave_out", 0.0), ("constant", 1e-9)):
+        found = losses.local_global(anchors, maps, own, counts=counts, other_places=mask)
+        assert (float(found) == 0) if mask == "leave_out" else (least < float(found))
+    # The other anchors of an image are no negatives either: each stands for itself.
+    each = [
+        losses.local_global(anchors[:, g], maps, own, reduction="none").numpy() for g in range(4)
+    ]
+    found = losses.local_global(anchors, maps, own, reduction="none")
+    np.testing.assert_allclose(found, np.mean(each, axis=0), rtol=1e-12)
+
+
+@pytest.mark.parametrize("batch, anchors, places", [(8, 1, 9), (64, 1, 225), (16, 25, 49)])
+def test_scores_that_say_nothing(batch, anchors, places):
     """Property 13."""
-    arguments = tf.zeros([batch, 2]), tf.zeros([batch, places, 2]), tf.range(batch)
+    shape = [batch, 2] if anchors == 1 else [batch, anchors, 2]
+    arguments = tf.zeros(shape), tf.zeros([batch, places, 2]), tf.range(batch)
     others = (batch - 1) * places
     assert float(losses.local_global(*arguments)) == pytest.approx(np.log1p(others), rel=1e-5)
     masked = losses.local_global(*arguments, other_places="constant")
