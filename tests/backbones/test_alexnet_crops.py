@@ -134,40 +134,36 @@ def _step(model, images):
     return [features, loss, *tape.gradient(loss, model.trainable_variables)]
 
 
-def test_training_compiles_with_xla_and_agrees_with_graph_and_eager(float64):
+def test_training_compiles_with_xla_and_agrees_with_eager(float64):
     images = tf.constant(random_images(3, 32, 32, 2))
     model = build(32)
     weights = model.get_weights()
     results, moved = [], []
-    for run in (_step, tf.function(_step), tf.function(_step, jit_compile=True)):
+    for run in (_step, tf.function(_step, jit_compile=True)):
         model.set_weights(weights)
         results.append(run(model, images))
         moved.append(model.get_weights())
     assert all(np.any(gradient) for gradient in results[0][2:])
-    for other, statistics in zip(results[1:], moved[1:]):
-        for ours, eager in zip([*other, *statistics], [*results[0], *moved[0]]):
-            np.testing.assert_allclose(ours, eager, rtol=1e-8, atol=1e-10)
+    for ours, eager in zip([*results[1], *moved[1]], [*results[0], *moved[0]]):
+        np.testing.assert_allclose(ours, eager, rtol=1e-8, atol=1e-10)
 
 
-@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
-def test_half_precision_policies(policy):
+def test_half_precision():
     images = random_images(6, 40, 40, 2).astype(np.float32)
     reference = build()
     expected = reference(images, training=True)
-    tf.keras.mixed_precision.set_global_policy(policy)
+    tf.keras.mixed_precision.set_global_policy("mixed_bfloat16")
     model = build()
     backbones.load_torch_state(model, backbones.torch_state(reference))
-    assert all(value.dtype == policy[len("mixed_") :] for value in model.stage_outputs.values())
+    assert all(value.dtype == "bfloat16" for value in model.stage_outputs.values())
     features, _, *gradients = _step(model, images)
-    assert features.dtype == tf.float32
+    assert features.dtype == tf.float32 == copy_encoder(model).outputs[0].dtype
     assert all(variable.dtype == tf.float32 for variable in model.variables)
     assert all(np.all(np.isfinite(gradient)) for gradient in gradients)
     assert np.mean(np.abs(features - expected)) < 0.1 * np.mean(np.abs(expected))
 
 
-@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
-def test_two_views_stand_side_by_side_and_are_copied(policy):
-    tf.keras.mixed_precision.set_global_policy(policy)
+def test_two_views_stand_side_by_side_and_are_copied():
     encoders = [build(channels=channels) for channels in (1, 2)]
     joint = backbones.concatenate(encoders, [1, 2])
     images = random_images(2, 40, 40, 3).astype(np.float32)
@@ -178,32 +174,11 @@ def test_two_views_stand_side_by_side_and_are_copied(policy):
     for name, values in found.items():
         both = tf.concat([one[name] for one in apart], axis=-1)
         np.testing.assert_array_equal(values, both)
-    assert found["features"].shape == (2, 12) and found["features"].dtype == tf.float32
+    assert found["features"].shape == (2, 12)
     assert backbones.dense_map(joint) is joint.stage_outputs["global"]
     copied = copy_encoder(joint)(images, training=False)
-    assert {value.dtype.name for value in copied.values()} == {"float32"}
-    tolerance = 1e-5 if policy == "float32" else 0.1
     for name, values in found.items():
-        np.testing.assert_allclose(copied[name], tf.cast(values, tf.float32), atol=tolerance)
-
-
-def test_a_saved_program_equals_the_model(tmp_path):
-    model = build(channels=3)
-    images = tf.constant(random_images(2, 40, 40, 3), tf.float32)
-    model(images, training=True)
-    holder = tf.Module()
-    holder.model = copy_encoder(model)
-    holder.run = tf.function(
-        lambda x: holder.model(x, training=False),
-        input_signature=[tf.TensorSpec([None, None, None, 3])],
-    )
-    tf.saved_model.save(holder, str(tmp_path))
-    loaded = tf.saved_model.load(str(tmp_path))
-    found = loaded.run(images)
-    expected = everything(model)(images, training=False)
-    assert set(found) == {"features", "fold", "global"}
-    for name, values in expected.items():
-        np.testing.assert_allclose(found[name], values, atol=1e-5)
+        np.testing.assert_allclose(copied[name], values, atol=1e-5)
 
 
 @pytest.mark.parametrize("size", [16, 24, 36, 63, 70])
@@ -218,9 +193,3 @@ def test_config_builds_it():
         BackboneConfig(backbone="alexnet_crops", width=0.4)
     model = BackboneConfig(backbone="alexnet_crops", width=1 / 16).build(image_size=32, channels=1)
     assert model.input_shape[-1] == 1 and model.feature_dim == 12
-
-
-def test_sobel_gradients_in_place_of_colours():
-    model = build(channels=3, sobel=True)
-    assert model.input_shape[-1] == 3 and model.get_layer("conv1").kernel.shape[2] == 2
-    assert model(tf.zeros([2, 40, 40, 3])).shape == (2, 6)

@@ -1,7 +1,6 @@
 """Prepared tensorflow-datasets data, read offline and by record number."""
 
 import logging
-import os
 import shutil
 
 import numpy as np
@@ -10,6 +9,7 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from tests.data.conftest import smooth_image
+from tests.data.prepared import write_prepared
 from tests.random_inputs import fresh_rng
 from tfssl.data import DataConfig, PixelSource, decode_rgb, open_source
 from tfssl.data.tfds_source import EncodedSource, RecordFileSource, open_tfds
@@ -40,36 +40,17 @@ def features_of(kind):
 
 @pytest.fixture(scope="module")
 def data_dir(tmp_path_factory):
-    """Four small datasets, prepared without any generation code that could be found later."""
+    """Five small datasets."""
     root = tmp_path_factory.mktemp("prepared")
     for kind in ("pixels", "grey", "large", "plain", "unlabelled"):
-        folder = root / f"zoo_{kind}" / "1.0.0"
-        folder.mkdir(parents=True)
         features = features_of(kind)
-        infos = []
-        for split, size in SIZES.items():
-            # Two files a split, so that a slice may begin in one and end in the other.
-            lengths = [size // 3, size - size // 3]
-            template = tfds.core.ShardedFileTemplate(
-                data_dir=folder, dataset_name=f"zoo_{kind}", split=split, filetype_suffix="tfrecord"
-            )
-            number = 0
-            for path, length in zip(sorted(template.sharded_filepaths(2)), lengths):
-                with tf.io.TFRecordWriter(os.fspath(path)) as writer:
-                    for _ in range(length):
-                        image, label = record(split, number, kind)
-                        example = {"id": f"{split}-{number}", "image": image, "label": label}
-                        example = {key: example[key] for key in features.keys()}
-                        writer.write(features.serialize_example(example))
-                        number += 1
-            infos.append(
-                tfds.core.SplitInfo(
-                    name=split, shard_lengths=lengths, num_bytes=0, filename_template=template
-                )
-            )
-        tfds.folder_dataset.write_metadata(
-            data_dir=folder, features=features, split_infos=infos, check_data=False
-        )
+
+        def example(split, number, kind=kind, features=features):
+            image, label = record(split, number, kind)
+            values = {"id": f"{split}-{number}", "image": image, "label": label}
+            return {key: values[key] for key in features.keys()}
+
+        write_prepared(root, f"zoo_{kind}", features, SIZES, example)
     return root
 
 

@@ -63,8 +63,9 @@ def test_dimensions_of_two_resnets_of_half_width():
 
 
 def test_dimensions_of_small_images():
-    """Section 7, STL-10: conv5 of two halves has 7 x 7 x 96 x 2 numbers, as it is."""
+    """Section 7, STL-10: conv5 of two halves has 7 x 7 x 96 x 2 numbers, as it is; crops alike."""
     shapes = {"conv1": (31, 96), "conv2": (15, 192), "conv3": (15, 384), "conv5": (7, 192)}
+    shapes.update({"fold": (7, 192), "global": (5, 192)})
     maps = {name: tf.zeros([1, side, side, depth]) for name, (side, depth) in shapes.items()}
     found = evaluation.probe_features(maps)
     assert {name: rows.shape[1] for name, rows in found.items()} == {
@@ -72,6 +73,8 @@ def test_dimensions_of_small_images():
         "conv2": 6 * 6 * 192,
         "conv3": 5 * 5 * 384,
         "conv5": 9408,
+        "fold": 9408,
+        "global": 4800,
     }
 
 
