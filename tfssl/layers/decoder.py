@@ -6,7 +6,8 @@ import tensorflow as tf
 
 from tfssl.layers.normalization import at_least_float32, batch_norm
 
-# Channels of the first doubling; each further one has half as many, and no fewer than the least.
+# Channels of the first doubling, or as many as the map has, if that is fewer; each further one has
+# half as many, and no fewer than the least.
 _CHANNELS, _LEAST = 256, 32
 
 
@@ -45,7 +46,7 @@ def decoder(
             f"map_shape: expected a square of at most {image_size} pixels. Received: {map_shape}."
         )
     inputs = tf.keras.Input(map_shape, name="map")
-    x, width, index = inputs, _CHANNELS, 1
+    x, width, index = inputs, min(_CHANNELS, map_shape[2]), 1
     while 2 * side <= image_size:
         x = tf.keras.layers.Conv2DTranspose(
             width, 4, strides=2, padding="same", use_bias=False, name=f"up{index}"
