@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tfssl.data import DataConfig, open_splits, thin
+from tfssl.data import DataConfig, hold_out, open_splits, thin
 from tfssl.settings import SettingsError
 
 
@@ -73,3 +73,27 @@ def test_thinned_records_keep_their_indices(folder, limit):
     assert thinned.num_records == source.num_records == 8192
     assert len(source.drawable) == 8192
     assert thin(source, 10**6) is source
+
+
+@pytest.mark.parametrize("every", [2, 3, 10])
+def test_held_out_records_are_a_part_of_their_own(every):
+    """Disjoint, complete, spread evenly; records keep their indices, the source all of them."""
+    source = thin(open_splits(DataConfig("digits"))[0], 101)
+    before = source.drawable.copy()
+    most, held_out = hold_out(source, every)
+    assert len(held_out.drawable) == 101 // every
+    assert not np.intersect1d(most.drawable, held_out.drawable).size
+    np.testing.assert_array_equal(np.union1d(most.drawable, held_out.drawable), before)
+    for part in (most, held_out):
+        assert (np.diff(part.drawable) > 0).all() and part.num_records == source.num_records
+        np.testing.assert_array_equal(part.labels, source.labels)
+    np.testing.assert_array_equal(held_out.drawable, before[every - 1 :: every])
+    np.testing.assert_array_equal(source.drawable, before)
+
+
+@pytest.mark.parametrize("records, every", [(9, 10), (9, 1), (9, 0)])
+def test_nothing_to_hold_out_or_nothing_else(records, every):
+    source = thin(open_splits(DataConfig("digits"))[0], records)
+    message = f"expected every >= 2 and at least so many images. Received: every={every}, 9 images"
+    with pytest.raises(ValueError, match=message):
+        hold_out(source, every)

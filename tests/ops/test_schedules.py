@@ -104,6 +104,7 @@ def test_a_variable_is_a_step_too():
 
 
 def test_step_decay_drops_at_the_milestone_itself():
+    """Property 16 of the CMC sheet, for a step that is the number of an epoch from 1."""
     found = [SCHEDULES["step_decay"](t) for t in (60, 61, 75, 76, 90, 91)]
     np.testing.assert_allclose(found, [30, 6, 6, 1.2, 1.2, 0.24], rtol=1e-12)
 

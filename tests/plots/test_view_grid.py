@@ -1,6 +1,7 @@
 """The grid of views shows every pixel where it belongs."""
 
 import numpy as np
+import pytest
 
 from tests.random_inputs import fresh_rng
 from tfssl.plots import view_grid
@@ -52,3 +53,36 @@ def test_patches_are_one_more_column_in_raster_order():
             np.testing.assert_array_equal(grid[place], patches[row, number])
             covered[place] = True
     assert (grid[~covered] == 255).all()
+
+
+@pytest.mark.parametrize("mean, std", [(None, None), (MEAN, STD)])
+def test_groups_of_channels_in_any_colours(mean, std):
+    """Values in [-1, 1]: one channel in grey, two as red and green with blue in the middle."""
+    random = fresh_rng()
+    pixels = random.integers(0, 256, (3, 6, 6, 3), np.uint8)
+    light, chroma = np.split(pixels / 127.5 - 1, [1], axis=-1)
+    grid = view_grid([light, chroma], mean=mean, std=std, num_images=2, gap=1)
+    assert grid.shape == (2 * 7 + 1, 2 * 7 + 1, 3)
+    for row in range(2):
+        top = 1 + 7 * row
+        grey, colour = grid[top : top + 6, 1:7], grid[top : top + 6, 8:14]
+        for channel in range(3):
+            np.testing.assert_array_equal(grey[..., channel], pixels[row, ..., 0])
+        np.testing.assert_array_equal(colour[..., :2], pixels[row, ..., 1:])
+        assert (colour[..., 2] == 128).all()
+
+
+def test_whole_images_of_another_space():
+    """Three channels without mean and std are in [-1, 1] as well, their patches too."""
+    pixels = fresh_rng().integers(0, 256, (1, 10, 4, 4, 3), np.uint8)
+    made = pixels / 127.5 - 1
+    grid = view_grid([made[:, 0]], mean=None, std=None, patches=made[:, 1:], gap=0)
+    assert grid.shape == (12, 16, 3)
+    np.testing.assert_array_equal(grid[:4, :4], pixels[0, 0])
+    np.testing.assert_array_equal(grid[4:8, 12:16], pixels[0, 6])
+
+
+def test_values_beyond_the_range_of_channels_are_clipped():
+    light = np.array([[[[-3.0], [3.0]]]]).repeat(2, axis=1)
+    grid = view_grid([light], mean=None, std=None, gap=0)
+    assert (grid[:, 0] == 0).all() and (grid[:, 1] == 255).all()

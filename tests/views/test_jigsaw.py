@@ -49,7 +49,7 @@ def test_sizes():
 
 
 def test_patches_lie_in_their_cells_which_tile_the_crop():
-    """Property 15, on an image whose pixels tell where they are."""
+    """Property 15, on an image whose pixels tell where they are; 17 of the CMC sheet."""
     place = np.arange(255, dtype=np.float32)
     image = np.stack(np.meshgrid(place, place, indexing="ij"), axis=-1)
     cells = np.zeros([255, 255], int)
@@ -69,7 +69,7 @@ def test_patches_lie_in_their_cells_which_tile_the_crop():
 
 
 def test_offsets_are_uniform_and_independent():
-    """Property 15: integers 0 to 21, both included, in either direction of every cell."""
+    """Property 15: integers 0 to 21, both included, either way; property 17 of the CMC sheet."""
     count = 22 * 400
     offsets = PAPER.offsets(some_keys(count)).numpy()
     assert offsets.shape == (count, 9, 2) and offsets.dtype == np.int32

@@ -194,7 +194,9 @@ class BackboneConfig(Settings):
     backbone: str = setting("resnet50", "Network that turns an image into features.", choices=NAMES)
     stem: str = setting(
         "imagenet",
-        "First layers: 7x7 of stride 2 and max pool, or 3x3 of stride 1 or 2 without max pool.",
+        "First layers. imagenet: 7x7 of stride 2 and max pool. cifar, cifar_stride2: 3x3 of stride "
+        "1 or 2 without max pool. AlexNets have first layers of their own, and refuse another "
+        "value than the default here and in the other settings of stems.",
         choices=tuple(STEMS),
     )
     width: float = setting(1.0, "Factor on the number of channels of every layer.", above=0.0)

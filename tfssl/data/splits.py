@@ -35,11 +35,19 @@ def hold_out(source: Source, every: int) -> Tuple[Source, Source]:
 
     Args:
         source: any source; it is not changed.
-        every: >= 2.
+        every: >= 2, and at most the images that may be drawn.
 
     Returns:
         `(most, held_out)`; records keep their indices, and nothing is drawn from both.
+
+    Raises:
+        ValueError: one of the two would have no image.
     """
+    if not 2 <= every <= len(source.drawable):
+        raise ValueError(
+            "expected every >= 2 and at least so many images. Received: "
+            f"every={every}, {len(source.drawable)} images of {source.name}."
+        )
     most, held_out = copy.copy(source), copy.copy(source)
     chosen = np.arange(len(source.drawable)) % every == every - 1
     most.drawable, held_out.drawable = source.drawable[~chosen], source.drawable[chosen]

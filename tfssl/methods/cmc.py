@@ -44,7 +44,7 @@ class Config(PatchSettings):
         choices=("full", "core"),
     )
     core_view: int = setting(0, "Number of the core view, from 0.", low=0)
-    share_encoders: bool = setting(False, "One encoder for all views of as many channels.")
+    share_encoders: bool = setting(False, "One encoder for all views, which are whole images.")
     memory: str = setting(
         "bank",
         "Where keys come from. bank: what a bank holds of every image, of the anchor's as well. "
@@ -180,10 +180,7 @@ class CMC(InstanceMethod):
     def check_views(cls, settings: Config, family: ViewFamily) -> None:
         """Groups of channels of one crop, of two for a queue; or images that share an encoder."""
         crops = _num_crops(settings)
-        if settings.share_encoders and len(family.groups) == 1 and crops == 1:
-            _multiview.check_whole_views("cmc", family)
-        else:
-            _multiview.check_channel_views("cmc", family, crops)
+        _multiview.check_views("cmc", family, crops, share=settings.share_encoders)
         if settings.core_view >= family.num_views // crops:
             raise SettingsError(
                 f"core_view: expected the number of a view, below {family.num_views // crops}. "
@@ -204,11 +201,8 @@ class CMC(InstanceMethod):
             check_groups(settings.bn_groups, plan)
         if settings.loss == "nce":
             check_temperature(settings.temperature, plan.num_records)
-        if settings.loss in ("in_batch", "patch") and plan.micro_batches > 1:
-            raise SettingsError(
-                f"--accumulation: expected 1 with --cmc_loss={settings.loss}, whose negatives are "
-                f"the whole batch. Received: {plan.micro_batches}."
-            )
+        if settings.loss in ("in_batch", "patch"):
+            _multiview.check_other_images(f"--cmc_loss={settings.loss}", plan)
 
     @property
     def chance_level(self) -> Optional[float]:
