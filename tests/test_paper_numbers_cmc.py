@@ -117,6 +117,10 @@ ROWS = {
         *(200, 64, ADAM, steps(1e-3, 0.2, 120, 160), SMALL, ("lab_pixels", 64, None, PLAIN)),
         PATCH,
     ),
+    "stl10/cmc_crops": Row(
+        *(200, 64, ADAM, steps(1e-3, 0.2, 120, 160), ("alexnet_crops", 0.5, None)),
+        *(("lab_pixels", 64, None, PLAIN), {**PATCH, "patch_layer": "fold"}),
+    ),
     "stl10/splitbrain": Row(
         *(200, 64, ADAM, steps(1e-3, 0.2, 120, 160), SMALL, ("lab_pixels", 64, None, PLAIN)),
         {"loss": "classification"},

@@ -24,7 +24,9 @@ def test_shapes_and_widths(map_shape, image_size, channels, doublings):
     assert model(maps).shape == (2, image_size, image_size, channels)
     names = [layer.name for layer in model.layers if layer.name.startswith("up")]
     assert names == [f"up{i + 1}" for i in range(doublings)]
-    widths = [max(256 // 2**i, 32) for i in range(doublings)]
+    # As many as the map has, from 32 to 256, and half as many after every doubling.
+    first = min(256, map_shape[2])
+    widths = [max(first // 2**i, 32) for i in range(doublings)]
     found = [tuple(model.get_layer(name).kernel.shape) for name in names]
     depths = [map_shape[2], *widths]
     assert found == [(4, 4, out, into) for into, out in zip(depths, widths)]

@@ -46,7 +46,7 @@ def decoder(
             f"map_shape: expected a square of at most {image_size} pixels. Received: {map_shape}."
         )
     inputs = tf.keras.Input(map_shape, name="map")
-    x, width, index = inputs, min(_CHANNELS, map_shape[2]), 1
+    x, width, index = inputs, max(min(_CHANNELS, map_shape[2]), _LEAST), 1
     while 2 * side <= image_size:
         x = tf.keras.layers.Conv2DTranspose(
             width, 4, strides=2, padding="same", use_bias=False, name=f"up{index}"
