@@ -192,7 +192,12 @@ def evaluation_of(name):
     return config.settings_from_flags(EvaluationConfig, known)
 
 
-PROBES = {"cmc_alexnet": (0.1, 0.2), "cmc_resnet": (30.0, None), "cmc_resnet_x2": (50.0, None)}
+PROBES = {
+    "cmc_alexnet": (0.1, 0.2),
+    "cmc_resnet": (30.0, None),
+    "cmc_resnet_x2": (50.0, None),
+    "cmc_imagenet100": (30.0, 0.2),
+}
 
 
 @pytest.mark.parametrize("name", PROBES)

@@ -36,9 +36,10 @@ def make_backbone(channels=3):
     return model
 
 
-def _evaluation_view(pixels, size):
+def _evaluation_view(pixels, size, resize_to=None):
     """The evaluation view of one uint8 image, as the view family makes it."""
-    family = views.build("eval", image_size=size, mean=MEAN, std=STD, xla=False)
+    options = {"image_size": size, "eval_resize": resize_to}
+    family = views.build("eval", mean=MEAN, std=STD, xla=False, **options)
     key = tf.zeros([], tf.int64)
     crops = family.crop(tf.constant(pixels), key)
     (view,) = family.finish(tuple(c[tf.newaxis] for c in crops), key[tf.newaxis])
@@ -73,13 +74,23 @@ def test_every_signature_equals_evaluation_view_plus_backbone(exported, height, 
             assert set(found) == {"features"}
 
 
-@pytest.mark.parametrize("size, height, width", [(65, 65, 65), (96, 130, 201), (30, 45, 45)])
-def test_preprocessing_equals_the_evaluation_view(size, height, width):
+@pytest.mark.parametrize(
+    "size, height, width, resize_to",
+    [
+        (65, 65, 65, None),
+        (96, 130, 201, None),
+        (30, 45, 45, None),
+        (30, 40, 51, 40),
+        (20, 20, 30, 33),
+    ],
+)
+def test_preprocessing_equals_the_evaluation_view(size, height, width, resize_to):
     # Noise of full contrast makes bicubic kernels overshoot wherever they can.
     pixels = fresh_rng().choice([0, 255], (2, height, width, 3)).astype(np.uint8)
     images = tf.keras.Input([None, None, 3])
-    model = tf.keras.Model(images, preprocess(images, image_size=size, mean=MEAN, std=STD))
-    expected = np.stack([_evaluation_view(image, size) for image in pixels])
+    options = {"image_size": size, "mean": MEAN, "std": STD, "resize_to": resize_to}
+    model = tf.keras.Model(images, preprocess(images, **options))
+    expected = np.stack([_evaluation_view(image, size, resize_to) for image in pixels])
     found = model(pixels.astype(np.float32) / np.float32(255))
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
@@ -265,6 +276,7 @@ def _with_custom_layer():
         (make_backbone, {"std": (0.2, 0.2, 0.0)}, r"std=\[0.2, 0.2, 0.0\]"),
         (make_backbone, {"mean": (0.5, 0.5, np.nan)}, "nan"),
         (make_backbone, {"image_size": 0}, "image_size=0"),
+        (make_backbone, {"resize_to": 23}, "resize_to=23"),
         (make_backbone, {"color": "cie"}, "color='cie'"),
         (
             lambda: make_backbone(channels=1),

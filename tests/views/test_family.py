@@ -140,6 +140,18 @@ def test_evaluation_equals_pillow():
     assert np.abs(crop.numpy() * 255 - expected).max() <= 1.5
 
 
+def test_evaluation_may_cut_out_the_centre_of_pixels_as_they_are():
+    """As STL-10 is evaluated: 64 of 96 pixels."""
+    config = views.ViewsConfig(views="crop", image_size=64, eval_resize=96, views_xla=False)
+    family = views.build_from(config, family="eval")
+    images = photographs(2, side=96)
+    for image in images:
+        (crop,) = family.crop(tf.constant(image), tf.constant(0, tf.int64))
+        np.testing.assert_allclose(crop, image[16:80, 16:80] / 255.0, atol=1e-6)
+    (small,) = family.crop(tf.constant(images[0, :64, :64]), tf.constant(0, tf.int64))
+    assert np.abs(small.numpy() - images[0, :64, :64] / 255.0).max() > 0.01
+
+
 def test_evaluation_of_cifar_sizes_only_normalises():
     images = photographs(3, side=SIZE)
     (view,) = views.build("eval", image_size=SIZE, mean=(0.1,) * 3, std=(0.5,) * 3)(

@@ -13,7 +13,7 @@ from tfssl.ops import fold_key
 EXAMPLES = {
     "RandomResizedCrop": {"size": 8},
     "PatchPair": {"size": 4, "patch": 1, "distance": 3},
-    "CentreCrop": {"size": 8, "interpolation": "bicubic"},
+    "CentreCrop": {"size": 8, "interpolation": "bicubic", "resize_to": 12},
     "ColorJitter": {"brightness": 0.4, "contrast": 0.4, "saturation": 0.4, "hue": 0.1},
     "ColorConversion": {"space": "ydbdr"},
     "Grayscale": {},

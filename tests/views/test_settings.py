@@ -47,6 +47,7 @@ def test_evaluation_keeps_size_and_statistics_of_training(name):
     [
         ({"views": "nothing"}, "views"),
         ({"image_size": 0}, "image_size"),
+        ({"image_size": 32, "eval_resize": 31}, "eval_resize"),
         ({"interpolation": "nearest"}, "interpolation"),
         ({"crop_min_area": 0.0}, "crop_min_area"),
         ({"crop_max_area": 1.5}, "crop_max_area"),

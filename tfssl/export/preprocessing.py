@@ -1,20 +1,21 @@
 """The evaluation view as symbolic TensorFlow operations, to live inside a SavedModel."""
 
-from typing import Sequence
+from typing import Optional, Sequence
 
 import tensorflow as tf
 
 from tfssl.views.colour_spaces import convert_color
-from tfssl.views.crop import SMALL_IMAGE
-
-
-def resize_to(image_size: int) -> int:
-    """Shorter side in pixels before the centre crop, as in the evaluation view."""
-    return round(image_size * 256 / 224)
+from tfssl.views.crop import SMALL_IMAGE, resized_side
 
 
 def preprocess(
-    images, *, image_size: int, mean: Sequence[float], std: Sequence[float], color: str = "rgb"
+    images,
+    *,
+    image_size: int,
+    mean: Sequence[float],
+    std: Sequence[float],
+    color: str = "rgb",
+    resize_to: Optional[int] = None,
 ):
     """Resize of the shorter side (antialiased bicubic), centre crop, colours, normalisation.
 
@@ -25,18 +26,19 @@ def preprocess(
 
     Args:
         images: symbolic float32 `[batch, height, width, channels]` in [0, 1].
-        image_size: side of the crop in pixels. Images of that size, up to 64 pixels, are only
-            normalised.
+        image_size: side of the crop in pixels.
         mean, std: one number a channel, in the units of the colour space.
         color: the space that RGB is converted to; "rgb" for none, with any number of channels.
+        resize_to: pixels of the shorter side before the crop. None: 256 / 224 of `image_size`, and
+            images of that size, up to 64 pixels, are not resized.
 
     Returns:
         Symbolic float32 `[batch, image_size, image_size, channels]`, normalised.
     """
     images = _refuse_other_ranges(images)
     height, width = tf.shape(images)[1], tf.shape(images)[2]
-    shorter_to = resize_to(image_size)
-    if image_size <= SMALL_IMAGE:
+    shorter_to = resize_to or resized_side(image_size)
+    if resize_to is None and image_size <= SMALL_IMAGE:
         # A resize to the same size changes nothing, to the bit.
         has_size = tf.equal(height, image_size) & tf.equal(width, image_size)
         shorter_to = tf.where(has_size, image_size, shorter_to)

@@ -4,17 +4,17 @@ import json
 import math
 import os
 import pathlib
-from typing import Any, Callable, Sequence, Union
+from typing import Any, Callable, Optional, Sequence, Union
 
 import tensorflow as tf
 
 import tfssl
 from tfssl.export.encoder_copy import copy_encoder
 from tfssl.export.folder import DESCRIPTION, FORMAT, whole_folder
-from tfssl.export.preprocessing import preprocess, resize_to
+from tfssl.export.preprocessing import preprocess
 from tfssl.export.readme import readme
 from tfssl.views.colour_spaces import COLOR_SPACES
-from tfssl.views.crop import SMALL_IMAGE
+from tfssl.views.crop import SMALL_IMAGE, resized_side
 
 
 def export_saved_model(
@@ -25,6 +25,7 @@ def export_saved_model(
     mean: Sequence[float],
     std: Sequence[float],
     color: str = "rgb",
+    resize_to: Optional[int] = None,
 ) -> pathlib.Path:
     """Writes a backbone with its preprocessing, its page and its description.
 
@@ -43,6 +44,9 @@ def export_saved_model(
             them, in its units.
         color: the colour space that the backbone sees, a name in `tfssl.views.COLOR_SPACES`. RGB
             is converted to it inside the model. "rgb" converts nothing.
+        resize_to: pixels of an image's shorter side before the centre is cut out, at least
+            `image_size`. None: 256 / 224 of it, and images of that size, up to 64 pixels, as they
+            are.
 
     Returns:
         The path.
@@ -55,18 +59,20 @@ def export_saved_model(
     mean, std = [float(m) for m in mean], [float(s) for s in std]
     encoder = copy_encoder(backbone)
     channels = int(encoder.inputs[0].shape[-1])
-    _check_numbers(image_size, mean, std, channels)
+    _check_numbers(image_size, resize_to, mean, std, channels)
     _check_color(color, channels)
     images = tf.keras.Input([None, None, channels], dtype=tf.float32, name="images")
-    normalised = preprocess(images, image_size=image_size, mean=mean, std=std, color=color)
+    normalised = preprocess(
+        images, image_size=image_size, mean=mean, std=std, color=color, resize_to=resize_to
+    )
     outputs = encoder(normalised)
     model = tf.keras.Model(images, outputs["features"], name="encoder")
     with_stages = tf.keras.Model(images, outputs, name="encoder_with_stages")
     description = {
         "format": FORMAT,
         "image_size": int(image_size),
-        "resize_to": resize_to(image_size),
-        "keeps_own_size": image_size <= SMALL_IMAGE,
+        "resize_to": int(resize_to or resized_side(image_size)),
+        "keeps_own_size": resize_to is None and image_size <= SMALL_IMAGE,
         "interpolation": "bicubic, antialiased",
         "color": color,
         "mean": mean,
@@ -132,10 +138,16 @@ def _check_color(color: str, channels: int) -> None:
         )
 
 
-def _check_numbers(image_size: int, mean: list, std: list, channels: int) -> None:
+def _check_numbers(
+    image_size: int, resize_to: Optional[int], mean: list, std: list, channels: int
+) -> None:
     """Raises ValueError on sizes or normalisation that cannot be meant."""
     if image_size < 1:
         raise ValueError(f"expected image_size >= 1. Received: image_size={image_size}.")
+    if resize_to is not None and resize_to < image_size:
+        raise ValueError(
+            f"expected resize_to >= image_size={image_size}. Received: resize_to={resize_to}."
+        )
     finite = all(math.isfinite(v) for v in (*mean, *std)) and all(s > 0 for s in std)
     if len(mean) != channels or len(std) != channels or not finite:
         raise ValueError(

@@ -27,6 +27,7 @@ def circumstances(experiment: Experiment) -> Dict[str, Any]:
         "view": {
             "family": "eval",
             "size": family.sizes[0],
+            "resize_to": config.views.eval_resize,
             "mean": list(family.mean),
             "std": list(family.std),
         },

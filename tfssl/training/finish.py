@@ -65,6 +65,7 @@ def export_backbone(experiment: Experiment, path: os.PathLike) -> None:
             mean=family.mean,
             std=family.std,
             color=family.color,
+            resize_to=experiment.config.views.eval_resize,
         )
 
 

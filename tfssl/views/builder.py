@@ -56,6 +56,8 @@ def build_from(config: ViewsConfig, *, family: Optional[str] = None, **options: 
         return _build(config)
     if config.color != "rgb":
         options = {"color_split": config.color, "color_groups": "3", **options}
+    if family == "eval":
+        options = {"eval_resize": config.eval_resize, **options}
     mean, std = _statistics(config)
     size, xla = config.image_size, config.views_xla
     return build(family, image_size=size, mean=mean, std=std, xla=xla, **options)
@@ -108,6 +110,7 @@ def _adapt(view: ViewRecipe, config: ViewsConfig) -> ViewRecipe:
         _resampled(view, config),
         area=area_of(view, config.crop_min_area, config.crop_max_area),
         steps=steps,
+        resize_to=config.eval_resize if view.area is None else None,
         distance=config.patch_distance if config.views == "patches" else view.distance,
     )
 

@@ -1,7 +1,7 @@
 """Crops: where a view looks. Random resized crops for training, a centre crop for evaluation."""
 
 import math
-from typing import Any
+from typing import Any, Optional
 
 import tensorflow as tf
 
@@ -134,29 +134,53 @@ class RandomResizedCrop(Crop):
 
 
 class CentreCrop(Crop):
-    """Resizes the short side to round(size * 256 / 224), then crops the centre.
+    """Resizes the short side, then crops the centre.
 
-    Images of exactly the asked size, up to 64 pixels, are left as they are: small data sets such
-    as CIFAR are evaluated without resizing.
+    By default to round(size * 256 / 224), and images of exactly the asked size, up to 64 pixels,
+    are left as they are: small data sets such as CIFAR are evaluated without resizing.
     """
+
+    def __init__(self, size: int, *, resize_to: Optional[int] = None, **kwargs: Any):
+        """Initialises the layer.
+
+        Args:
+            size: side of the output in pixels, >= 1.
+            resize_to: the short side in pixels before the crop, >= size; None for the default.
+            **kwargs: see `Crop`.
+        """
+        super().__init__(size, **kwargs)
+        if resize_to is not None and resize_to < size:
+            raise ValueError(
+                f"CentreCrop: expected resize_to >= size={size}. Received: resize_to={resize_to}."
+            )
+        self.resize_to = resize_to
 
     def window(self, keys: tf.Tensor, height: tf.Tensor, width: tf.Tensor) -> Window:
         """See `Crop.window`; the keys only say how many images there are."""
         image = tf.stack([height, width])
         # Python's rounding, on the long side down, as torchvision's Resize.
-        short = round(self.size * 256 / 224)
+        short = self.resize_to or resized_side(self.size)
         long = (
             tf.cast(tf.reduce_max(image), tf.int64)
             * short
             // tf.cast(tf.reduce_min(image), tf.int64)
         )
         resized = tf.where(image == tf.reduce_min(image), short, tf.cast(long, tf.int32))
-        if self.size <= SMALL_IMAGE:
+        if self.resize_to is None and self.size <= SMALL_IMAGE:
             resized = tf.where(tf.reduce_all(image == self.size), image, resized)
         first = tf.cast(tf.round(tf.cast(resized - self.size, tf.float32) / 2), tf.int32)
         fields = (tf.zeros_like(image), image, resized, first)
         shape = [tf.shape(keys)[0], 2]
         return Window(*(tf.broadcast_to(field, shape) for field in fields))
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments that make the same layer again."""
+        return {**super().get_config(), "resize_to": self.resize_to}
+
+
+def resized_side(size: int) -> int:
+    """Pixels of the short side before a centre crop of `size`, where nothing else is asked for."""
+    return round(size * 256 / 224)
 
 
 def _between(draws: tf.Tensor, low: float, high: float) -> tf.Tensor:

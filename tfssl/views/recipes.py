@@ -24,6 +24,7 @@ class ViewRecipe:
             the centre crop of evaluation.
         interpolation: "bilinear" or "bicubic".
         steps: (layer class, its arguments), in order of application.
+        resize_to: pixels of the short side before a centre crop; None for that of `CentreCrop`.
         patch: which of a pair of patches, 0 or 1, in place of a crop.
         distance: pixels between the two, right and down.
     """
@@ -31,13 +32,14 @@ class ViewRecipe:
     area: Optional[tuple[float, float]]
     interpolation: str = "bilinear"
     steps: tuple[Step, ...] = ()
+    resize_to: Optional[int] = None
     patch: Optional[int] = None
     distance: int = 64
 
     @property
     def place(self) -> tuple:
         """Views of equal places are cropped by one layer."""
-        return self.area, self.interpolation, self.patch, self.distance
+        return self.area, self.interpolation, self.resize_to, self.patch, self.distance
 
     def crop(self, size: int, stream: int) -> Crop:
         """The layer that crops to `size` pixels."""
@@ -45,7 +47,7 @@ class ViewRecipe:
         if self.patch is not None:
             return PatchPair(size, patch=self.patch, distance=self.distance, **arguments)
         if self.area is None:
-            return CentreCrop(size, **arguments)
+            return CentreCrop(size, resize_to=self.resize_to, **arguments)
         return RandomResizedCrop(size, area=self.area, **arguments)
 
 

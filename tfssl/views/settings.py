@@ -23,6 +23,12 @@ class ViewsConfig(Settings):
         low=1,
     )
     image_size: int = setting(224, "Side of the full-size views, in pixels.", low=1)
+    eval_resize: Optional[int] = setting(
+        None,
+        "Shorter side of images in evaluation and export before the centre is cut out, in pixels. "
+        "Unset: 256/224 of the image size, and images of that size, up to 64, as they are.",
+        low=1,
+    )
     local_crops: Optional[int] = setting(
         None, "Small views beside the full-size ones. Unset: as many as the family has.", low=0
     )
@@ -85,6 +91,12 @@ class ViewsConfig(Settings):
                 f"num_views: expected at most the {len(recipe.views)} full-size views of "
                 f"{self.views}. Received: {self.num_views}.",
                 "num_views",
+            )
+        if self.eval_resize is not None and self.eval_resize < self.image_size:
+            raise SettingsError(
+                f"eval_resize: expected at least image_size={self.image_size}. Received: "
+                f"{self.eval_resize}.",
+                "eval_resize",
             )
         if recipe.local is None:
             for name in ("local_crops", "local_size"):
