@@ -60,7 +60,10 @@ def rows(
         (name, steps[name], process_memory.with_peak(note, peaks, name))
         for name, note in notes.items()
     ]
-    read, scores = tf.function(tf.reduce_sum), tf.function(ops.bank_scores, autograph=False)
+    read, scores = (
+        tf.function(tf.reduce_sum, autograph=False),
+        tf.function(ops.bank_scores, autograph=False),
+    )
     anchors, tensor = _anchors(batch, dim), tf.identity(bank.features)
     gathered = tf.function(gather_scores, autograph=False)
     update = tf.function(bank.update, autograph=False)

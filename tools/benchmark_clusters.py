@@ -63,7 +63,7 @@ def sampling_rows(
     def exact():
         return ops.pool_negatives(bank, labels, anchors, labels[:batch], keys=keys, **size)
 
-    product = tf.function(lambda rows: tf.matmul(anchors, rows, transpose_b=True))
+    product = tf.function(lambda rows: tf.matmul(anchors, rows, transpose_b=True), autograph=False)
     problem = f"{records}x{dim}, K={negatives}, {batch} anchors"
     candidates = [
         ("semi-hard, subset", subset, f"subset_negatives, {problem}"),
@@ -163,7 +163,7 @@ def kmeans_rows(
     """
     features = _unit_rows(records, dim, 1)
     large = _unit_rows(_LARGE, _LARGE, 2)
-    product = tf.function(tf.matmul)
+    product = tf.function(tf.matmul, autograph=False)
     found: Dict[str, tuple] = {}
     candidates = [
         (name, lambda name=name, run=run: found.update({name: run()}), note)

@@ -87,9 +87,9 @@ def measure(candidates: Candidates, repeats: int) -> List[Row]:
 def assignment_candidates(logits: tf.Tensor, num_iterations: int) -> Candidates:
     """MIRA, the two straightforward forms, and the passes over the matrix it cannot do without."""
     passes = num_iterations + 1
-    plain = tf.function(broadcast_form)
-    compiled = tf.function(broadcast_form, jit_compile=True)
-    read = tf.function(tf.reduce_sum)
+    plain = tf.function(broadcast_form, autograph=False)
+    compiled = tf.function(broadcast_form, jit_compile=True, autograph=False)
+    read = tf.function(tf.reduce_sum, autograph=False)
     matrix = tf.exp((logits - tf.reduce_max(logits)) / (_TEMPERATURE * (1 - _BETA)))
     vector = tf.ones(matrix.shape[1:])
     temperature, beta = tf.constant(_TEMPERATURE), tf.constant(_BETA)
@@ -132,7 +132,7 @@ def assignment_candidates(logits: tf.Tensor, num_iterations: int) -> Candidates:
 
 def sinkhorn_candidates(logits: tf.Tensor) -> Candidates:
     """SwAV's codes, and the published procedure compiled as it stands."""
-    compiled = tf.function(matrix_sinkhorn, jit_compile=True)
+    compiled = tf.function(matrix_sinkhorn, jit_compile=True, autograph=False)
     return [
         (
             "sinkhorn_knopp",
@@ -196,7 +196,7 @@ def matrix_sinkhorn(logits):
     return q * q.shape[0]
 
 
-@tf.function
+@tf.function(autograph=False)
 def matvec_passes(matrix, vector, passes):
     """Products of one matrix with as many vectors, each depending on the last."""
 

@@ -59,7 +59,7 @@ def rows(
         (name, steps[name], process_memory.with_peak(note, peaks, name))
         for name, note in notes.items()
     ]
-    read, tensor = tf.function(tf.reduce_sum), tf.zeros([records, dim])
+    read, tensor = tf.function(tf.reduce_sum, autograph=False), tf.zeros([records, dim])
     candidates.append(
         ("plain read of a bank", lambda: read(tensor), "tf.reduce_sum: the memory's bandwidth")
     )

@@ -31,6 +31,7 @@ def main(_) -> int:
     try:
         settings = config.settings_from_flags(EvaluationConfig, flags.FLAGS)
         experiment, step = training.restore(config.read_run(run, _DATA_DIR.value), run)
+        experiment = training.on_judged_data(experiment, settings)
         results = training.evaluate(experiment, settings)
     except (ValueError, OSError, ImportError) as error:
         return refuse(error)
@@ -40,7 +41,7 @@ def main(_) -> int:
         "step": step,
         "results": results,
         "evaluation": dataclasses.asdict(settings),
-        **training.circumstances(experiment),
+        **training.circumstances(experiment, settings),
     }
     write_whole(path, json.dumps(content, indent=2) + "\n")
     for contender, result in results.items():

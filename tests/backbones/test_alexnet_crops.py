@@ -114,7 +114,9 @@ def test_images_of_any_size_and_number():
     whole, part = model(images), model(images[:, :56, :32])
     for name, values in whole.items():
         np.testing.assert_array_equal(values, part[name])
-    program = tf.function(model).get_concrete_function(tf.TensorSpec([None, 56, 40, 2]))
+    program = tf.function(model, autograph=False).get_concrete_function(
+        tf.TensorSpec([None, 56, 40, 2])
+    )
     outputs = program.structured_outputs
     assert {name: value.shape.as_list() for name, value in outputs.items()} == {
         "fold": [None, 6, 4, 6],
@@ -139,7 +141,7 @@ def test_training_compiles_with_xla_and_agrees_with_eager(float64):
     model = build(32)
     weights = model.get_weights()
     results, moved = [], []
-    for run in (_step, tf.function(_step, jit_compile=True)):
+    for run in (_step, tf.function(_step, jit_compile=True, autograph=False)):
         model.set_weights(weights)
         results.append(run(model, images))
         moved.append(model.get_weights())

@@ -42,8 +42,8 @@ def test_training_compiles_with_xla_and_agrees_with_graph_and_eager(float64):
     results, moved = [], []
     for run in (
         _step,
-        tf.function(_step),
-        tf.function(lambda m, x: _step(m, x), jit_compile=True),
+        tf.function(_step, autograph=False),
+        tf.function(lambda m, x: _step(m, x), jit_compile=True, autograph=False),
     ):
         model.set_weights(weights)
         results.append(run(model, images))
@@ -65,7 +65,9 @@ def test_two_replicas_equal_one_device(two_replicas, float64):
     halves = two_replicas.experimental_distribute_values_from_function(
         lambda context: images[4 * context.replica_id_in_sync_group :][:4]
     )
-    features = tf.function(lambda x: two_replicas.run(lambda y: together(y, training=True), [x]))
+    features = tf.function(
+        lambda x: two_replicas.run(lambda y: together(y, training=True), [x]), autograph=False
+    )
     parts = two_replicas.experimental_local_results(features(halves))
     np.testing.assert_allclose(tf.concat(parts, 0), alone(images, training=True), atol=1e-9)
     for ours, theirs in zip(together.get_weights(), alone.get_weights()):

@@ -39,7 +39,7 @@ def test_values_and_gradients(policy, tolerance, stride, graph, by_keras, monkey
     model = _layer(4, stride, policy)
     kernel = model.layers[-1].kernel
     images = tf.random.normal([3, 7, 6, 8], dtype=policy)
-    step = tf.function(_value_and_gradients) if graph else _value_and_gradients
+    step = tf.function(_value_and_gradients, autograph=False) if graph else _value_and_gradients
     ours = step(model, images, kernel)
     theirs = _value_and_gradients(lambda x: _reference(x, kernel, 4, stride), images, kernel)
     for a, b in zip(ours, theirs):
@@ -49,7 +49,11 @@ def test_values_and_gradients(policy, tolerance, stride, graph, by_keras, monkey
 @pytest.mark.parametrize("policy", ["float32", "float64"])
 def test_plain_op_is_used_exactly_where_it_has_gradients(policy):
     model = _layer(4, 1, policy)
-    graph = tf.function(model).get_concrete_function(tf.zeros([1, 7, 6, 8], policy)).graph
+    graph = (
+        tf.function(model, autograph=False)
+        .get_concrete_function(tf.zeros([1, 7, 6, 8], policy))
+        .graph
+    )
     plain = "Conv2D" in {operation.type for operation in graph.get_operations()}
     assert plain == module._differentiates_groups(policy)
 
@@ -72,7 +76,7 @@ def test_gradients_under_two_replicas(policy, two_replicas):
     kernel = model.layers[-1].kernel
     images = tf.random.normal([2, 7, 6, 8])
 
-    @tf.function
+    @tf.function(autograph=False)
     def step():
         return two_replicas.run(lambda: _value_and_gradients(model, tf.identity(images), kernel)[2])
 

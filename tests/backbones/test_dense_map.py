@@ -75,7 +75,7 @@ def test_xla_agrees_with_eager():
     model, _ = _random_alexnet("alexnet_small", 31)
     dense = tf.keras.Model(model.inputs, backbones.dense_map(model))
     images = tf.constant(_images(31), tf.float32)
-    compiled = tf.function(lambda x: dense(x, training=False), jit_compile=True)
+    compiled = tf.function(lambda x: dense(x, training=False), jit_compile=True, autograph=False)
     np.testing.assert_allclose(compiled(images), dense(images), rtol=1e-4, atol=1e-5)
 
 

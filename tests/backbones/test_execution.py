@@ -62,7 +62,7 @@ def test_training_forward_compiles_with_xla_and_agrees_with_eager(stem, synchron
     model = backbones.build("tiny", image_size=16, stem=stem, synchronized=synchronized)
     twin = backbones.build("tiny", image_size=16, stem=stem, synchronized=synchronized)
     backbones.load_torch_state(twin, backbones.torch_state(model))
-    compiled = tf.function(lambda x: _step(model, x), jit_compile=True)
+    compiled = tf.function(lambda x: _step(model, x), jit_compile=True, autograph=False)
     for ours, eager in zip(compiled(images), _step(twin, images)):
         np.testing.assert_allclose(ours, eager, rtol=1e-4, atol=1e-5)
     before, after = backbones.torch_state(twin), backbones.torch_state(model)
@@ -93,7 +93,9 @@ def test_two_replicas_equal_one_device(two_replicas, float64):
     halves = two_replicas.experimental_distribute_values_from_function(
         lambda context: images[4 * context.replica_id_in_sync_group :][:4]
     )
-    features = tf.function(lambda x: two_replicas.run(lambda y: together(y, training=True), [x]))
+    features = tf.function(
+        lambda x: two_replicas.run(lambda y: together(y, training=True), [x]), autograph=False
+    )
     parts = two_replicas.experimental_local_results(features(halves))
     np.testing.assert_allclose(tf.concat(parts, 0), alone(images, training=True), atol=1e-9)
     ours, theirs = backbones.torch_state(together), backbones.torch_state(alone)

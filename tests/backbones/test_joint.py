@@ -161,7 +161,9 @@ def test_training_step_in_a_graph_and_under_xla_agrees_with_eager(jit_compile, f
 
     eager, moved = step(images), joint.get_weights()
     joint.set_weights(weights)
-    for ours, theirs in zip(tf.function(step, jit_compile=jit_compile)(images), eager):
+    for ours, theirs in zip(
+        tf.function(step, jit_compile=jit_compile, autograph=False)(images), eager
+    ):
         np.testing.assert_allclose(ours, theirs, rtol=1e-8, atol=1e-10)
     for ours, theirs in zip(joint.get_weights(), moved):
         np.testing.assert_allclose(ours, theirs, rtol=1e-8, atol=1e-10)
@@ -176,7 +178,9 @@ def test_two_replicas_equal_one_device(two_replicas, float64):
     halves = two_replicas.experimental_distribute_values_from_function(
         lambda context: images[4 * context.replica_id_in_sync_group :][:4]
     )
-    features = tf.function(lambda x: two_replicas.run(lambda y: together(y, training=True), [x]))
+    features = tf.function(
+        lambda x: two_replicas.run(lambda y: together(y, training=True), [x]), autograph=False
+    )
     parts = two_replicas.experimental_local_results(features(halves))
     np.testing.assert_allclose(tf.concat(parts, 0), alone(images, training=True), atol=1e-9)
     for ours, theirs in zip(together.get_weights(), alone.get_weights()):

@@ -44,7 +44,12 @@ def _joint():
 
 
 @pytest.mark.parametrize(
-    "kind", ["tiny", "grouped", "joint", pytest.param("resnet18", marks=pytest.mark.slow)]
+    "kind",
+    [
+        "tiny",
+        "grouped",
+        "joint",
+    ],
 )
 def test_saved_model_reloads_without_this_library(kind, tmp_path):
     if kind == "grouped":

@@ -20,6 +20,12 @@ HEAVY = pytest.mark.parametrize(
     [n if n in QUICK else pytest.param(n, marks=pytest.mark.slow) for n in methods.names()],
 )
 
+# Of different kernels; what the others compute with XLA is made of the same functions.
+WITH_KERNELS = [
+    name if name in QUICK else pytest.param(name, marks=pytest.mark.slow)
+    for name in ("npid", "cmc", "interclr", "mira", "simclr", "simsiam")
+]
+
 FORBIDDEN_IN_XLA = {"Where", "Unique", "UniqueV2"}
 FORBIDDEN_WORDS = ("PyFunc", "String")
 STATEFUL_RANDOM = {"RandomUniform", "RandomStandardNormal", "RandomUniformInt", "RandomShuffle"}
@@ -86,7 +92,7 @@ def _functions(graph):
     return [f for f in graph._functions.values() if hasattr(f, "graph")]
 
 
-@HEAVY
+@pytest.mark.parametrize("name", WITH_KERNELS)
 def test_one_xla_program_agrees_in_float32(name):
     """What users run: single precision, whose sums an XLA program orders in its own way."""
     batch = harness.make_batch(name)
@@ -160,8 +166,13 @@ def test_restored_method_makes_the_same_next_step(name, tmp_path):
     harness.assert_same_state(harness.state(method), harness.state(other), 0.0)
 
 
-@HEAVY
-@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "name, policy",
+    [(name, "mixed_float16") for name in methods.names()]
+    # Its range is that of float32: two methods stand for the others.
+    + [(name, "mixed_bfloat16") for name in ("mira", "cmc")],
+)
 def test_half_precision_stays_finite(name, policy):
     tf.keras.mixed_precision.set_global_policy(policy)
     method = harness.build(name)

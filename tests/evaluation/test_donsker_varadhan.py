@@ -52,7 +52,7 @@ def test_steps_follow_the_gradient_with_the_averaged_denominator(problem, ema_ra
     first, second, kernel, partners = problem
     critic = Bilinear(kernel)
     estimator = DonskerVaradhan(critic, tf.keras.optimizers.SGD(0.1), ema_rate=ema_rate)
-    update = tf.function(estimator.update)
+    update = tf.function(estimator.update, autograph=False)
     means = []
     for a, b in zip(first, second):
         joint, marginal = _scores(a, b, kernel, 20.0), _scores(a, b[partners], kernel, 20.0)
@@ -123,7 +123,7 @@ def test_partners_follow_one_cycle_through_all_rows(rows):
 
 
 def test_every_partner_is_as_likely_as_any_other():
-    @tf.function
+    @tf.function(autograph=False)
     def draw(keys):
         return tf.map_fn(
             lambda key: cyclic_partners(key, 4)[:, 0], keys, fn_output_signature=tf.int32

@@ -127,7 +127,9 @@ def test_dtypes(name, dtype, expected):
 
 def test_it_compiles_with_xla():
     maps = {"conv1": tf.constant(fresh_rng().normal(size=[2, 13, 13, 3]), tf.float32)}
-    compiled = tf.function(evaluation.probe_features, jit_compile=True)(maps)["conv1"]
+    compiled = tf.function(evaluation.probe_features, jit_compile=True, autograph=False)(maps)[
+        "conv1"
+    ]
     np.testing.assert_array_equal(compiled, evaluation.probe_features(maps)["conv1"])
 
 

@@ -22,6 +22,10 @@ def test_numbers_behind_texts():
         ({"protocol": "linear", "augment": True}, "linear_augmented"),
         ({"protocol": "mlp", "layer": "conv5", "view": 2}, "mlp_conv5_view2"),
         ({"view": 1}, "knn_view1"),
+        ({"labelled_dataset": "tfds:cifar10"}, "knn_on-tfds-cifar10"),
+        ({"labelled_dataset": "folder:a/b", "labelled_split": "all"}, "knn_on-folder-a-b-all"),
+        ({"protocol": "mlp", "labelled_split": "train", "evaluation_seed": 3}, "mlp_on-train"),
+        ({"protocol": "information", "evaluation_seed": 1}, "information"),
     ],
 )
 def test_results_have_names_of_their_own(values, name):
@@ -44,6 +48,10 @@ def test_results_have_names_of_their_own(values, name):
         ({"protocol": "mlp", "mlp_milestones": "80,60"}, "--mlp_milestones: expected increasing"),
         ({"protocol": "linear", "augment": True, "baselines": True}, "without --baselines"),
         ({"protocol": "linear", "augment": True, "learning_rates": "1,2"}, "one rate"),
+        ({"evaluation_seed": 1}, "kNN draws nothing"),
+        ({"protocol": "information", "max_train_records": 9}, "the run's own views"),
+        ({"protocol": "information", "labelled_split": "train"}, "the run's own views"),
+        ({"labelled_data_dir": "data"}, "labelled_dataset beside it"),
     ],
 )
 def test_what_would_have_no_effect_is_refused(values, words):

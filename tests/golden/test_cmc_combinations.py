@@ -44,6 +44,41 @@ def test_in_batch_without_some_views():
     assert harness.step(method, batch)["loss"] == pytest.approx(expected, rel=1e-4)
 
 
+def test_logs_know_which_rows_are_negatives():
+    """Neither the own image nor images without the view of a key."""
+    method, batch = build(loss="in_batch"), make_batch()
+    present = np.ones([harness.BATCH, 2], bool)
+    present[2:, 1] = np.random.default_rng(1).random(harness.BATCH - 2) < 0.5
+    batch["present"] = tf.constant(present)
+    rows, both = embeddings(method, batch), present.all(axis=1)
+    logs = harness.step(method, batch)
+    for i, j in ((0, 1), (1, 0)):
+        cosines, name = rows[:, i] @ rows[:, j].T, f"{i + 1}-{j + 1}"
+        others = present[:, j] & ~np.eye(harness.BATCH, dtype=bool)
+        means = (cosines * others).sum(axis=1) / others.sum(axis=1)
+        assert logs[f"negative/{name}"] == pytest.approx(means[both].mean(), abs=1e-5)
+        e = np.exp(cosines / 0.07)
+        each = -np.log(np.diag(e) / (np.diag(e) + (e * others).sum(axis=1)))
+        bound = np.log(1 + others.sum(axis=1)) - each
+        assert logs[f"information/{name}"] == pytest.approx(bound[both].mean(), abs=1e-4)
+
+
+def test_whole_images_share_an_encoder_a_bank_and_jigsaws():
+    """One network serves all views, each of which has rows of its own."""
+    options = {"share_encoders": True, "jigsaw_weight": 0.5, "bank_start": "embeddings"}
+    method = build((3, 3), **options)
+    images = np.random.default_rng(0).normal(size=(64, harness.SIZE, harness.SIZE, 3))
+    method.start_epoch(0, lambda network: network(images.astype(np.float32), training=False))
+    bank = method.contrast.bank.features.numpy()
+    assert len(method.views.encoders) == 1 and bank.shape[1] == 2
+    np.testing.assert_array_equal(bank[:, 0], bank[:, 1])
+    batch = make_batch((3, 3))
+    batch["patches"] = patches()
+    logs = harness.step(method, batch)
+    assert np.isfinite(list(logs.values())).all()
+    assert {"loss/jigsaw-1-1", "loss/jigsaw-2-2"} <= set(logs)
+
+
 def crops(seed=0):
     return make_batch((1, 2, 1, 2), seed=seed)
 

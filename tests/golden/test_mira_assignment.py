@@ -196,7 +196,7 @@ def test_t16_replicas_agree_with_one_device(two_replicas, rng):
         lambda context: tf.constant(logits[6 * context.replica_id_in_sync_group :][:6])
     )
 
-    @tf.function
+    @tf.function(autograph=False)
     def replica(part):
         gathered = ops.cross_replica_concat(part)
         targets = ops.mira_assignment(gathered, temperature=TAU, beta=2 / 3)

@@ -98,10 +98,18 @@ def test_centres_of_a_file(tmp_path):
     path.write_text("0 0\n10 -20\n30 40\n")
     method = harness.build("splitbrain", centres=str(path))
     assert method.chance_level == pytest.approx(np.log(3) + np.log(100))
-    for text, words in (("1 2 3\n4 5 6\n", "two numbers each"), ("a b\n", "two numbers a line")):
+    for text, words in (
+        ("1 2 3\n4 5 6\n", "two finite numbers each"),
+        ("1 2\n1 2\n4 5\n", "2 different"),
+        ("1 2\n4 nan\n", "two finite numbers each"),
+        ("a b\n", "two numbers a line"),
+    ):
         path.write_text(text)
         with pytest.raises(SettingsError, match=f"centres: expected .*{words}"):
             harness.build("splitbrain", centres=str(path))
+    path.write_text("0 0\n10 -20\n30 40\n50 40\n")
+    with pytest.raises(SettingsError, match="centres: expected 5 or more.*Received: 4"):
+        harness.build("splitbrain", centres=str(path), soft_targets=True)
     with pytest.raises(SettingsError, match="centres: expected a text file.*Received: "):
         harness.build("splitbrain", centres=str(tmp_path / "nothing.txt"))
 

@@ -126,7 +126,7 @@ def test_precision(policy, features):
 
 def test_xla_equals_eager(features):
     head, orders = small(hidden_dim=7), tf.constant(random_orders())
-    compiled = tf.function(head, jit_compile=True)
+    compiled = tf.function(head, jit_compile=True, autograph=False)
     np.testing.assert_allclose(compiled(features, orders), head(features, orders), atol=1e-5)
 
 

@@ -59,7 +59,9 @@ def test_statistics_are_those_of_the_global_batch(two_replicas):
     halves = two_replicas.experimental_distribute_values_from_function(
         lambda context: tf.constant(x[4 * context.replica_id_in_sync_group :][:4])
     )
-    run = tf.function(lambda h: two_replicas.run(lambda y: layer(y, training=True), [h]))
+    run = tf.function(
+        lambda h: two_replicas.run(lambda y: layer(y, training=True), [h]), autograph=False
+    )
     parts = two_replicas.experimental_local_results(run(halves))
     np.testing.assert_allclose(tf.concat(parts, 0), _definition(x), atol=1e-5)
 

@@ -150,7 +150,9 @@ def test_compiles_with_xla_and_agrees_with_eager():
     model = projector(6, hidden_dims=(5,), output_dim=4, output_norm="batch")
     inputs = tf.random.normal([9, 6])
     eager = model(inputs, training=True)
-    compiled = tf.function(lambda x: model(x, training=True), jit_compile=True)(inputs)
+    compiled = tf.function(lambda x: model(x, training=True), jit_compile=True, autograph=False)(
+        inputs
+    )
     np.testing.assert_allclose(compiled, eager, rtol=1e-5, atol=1e-5)
 
 

@@ -61,7 +61,7 @@ def test_two_updates_against_numpy(mode, as_tensor):
     teacher = Teacher(_encoder, online)
     update = teacher.update
     if mode != "eager":
-        update = tf.function(teacher.update, jit_compile=mode == "xla")
+        update = tf.function(teacher.update, jit_compile=mode == "xla", autograph=False)
     expected = [v.astype(np.float64) for v in _values(teacher.network.trainable_weights)]
     for momentum in (0.9, 0.3):
         _move(online)
@@ -217,7 +217,7 @@ def test_every_replica_makes_the_same_update(two_replicas):
         lambda context: images[4 * context.replica_id_in_sync_group :][:4]
     )
 
-    @tf.function
+    @tf.function(autograph=False)
     def step(x):
         def replica(x):
             method.teacher.update(tf.constant(0.75))
@@ -256,7 +256,7 @@ def test_whole_step_compiles_and_agrees_with_eager():
         return loss
 
     first, second = Teacher(_encoder, online), Teacher(_encoder, twin)
-    compiled = tf.function(lambda: step(online, first), jit_compile=True)
+    compiled = tf.function(lambda: step(online, first), jit_compile=True, autograph=False)
     for _ in range(2):
         assert float(compiled()) == pytest.approx(float(step(twin, second)), rel=1e-4)
     for a, b in zip(_values(first.network.weights), _values(second.network.weights)):

@@ -165,7 +165,7 @@ def test_logits_that_are_not_finite_are_an_error(rng, bad, wrap):
 def test_finite_tells_under_xla(rng, bad):
     logits = rng.normal(size=(5, 4))
 
-    @tf.function(jit_compile=True)
+    @tf.function(jit_compile=True, autograph=False)
     def finite(x):
         return ops.mira_assignment_with_info(x, temperature=TAU, beta=0.5)[1].finite
 
@@ -178,7 +178,7 @@ def test_finite_tells_under_xla(rng, bad):
 def test_eager_graph_and_xla_agree(rng, jit):
     logits = tf.constant(rng.uniform(-1, 1, (12, 7)))
 
-    @tf.function(jit_compile=jit)
+    @tf.function(jit_compile=jit, autograph=False)
     def call(x, beta):
         return ops.mira_assignment(x, temperature=TAU, beta=beta, tolerance=1e-12)
 
@@ -187,7 +187,7 @@ def test_eager_graph_and_xla_agree(rng, jit):
 
 
 def test_batch_of_unknown_size(rng):
-    @tf.function(input_signature=[tf.TensorSpec([None, 7], tf.float32)])
+    @tf.function(input_signature=[tf.TensorSpec([None, 7], tf.float32)], autograph=False)
     def call(x):
         return ops.mira_assignment(x, temperature=TAU, beta=0.5)
 
@@ -239,7 +239,7 @@ def test_beta_of_a_schedule_is_checked(value):
 
 
 def test_clusters_must_be_static():
-    @tf.function(input_signature=[tf.TensorSpec([4, None], tf.float32)])
+    @tf.function(input_signature=[tf.TensorSpec([4, None], tf.float32)], autograph=False)
     def call(x):
         return ops.mira_assignment(x, temperature=TAU, beta=0.5)
 

@@ -33,7 +33,7 @@ def test_agrees_with_a_gather(problem, jit):
         return scores, *tape.gradient(total, [anchors, bank], unconnected_gradients=ZERO)
 
     scores, to_anchors, to_bank = (
-        tf.function(scored, jit_compile=jit) if jit is not None else scored
+        tf.function(scored, jit_compile=jit, autograph=False) if jit is not None else scored
     )()
     rows = bank.numpy()[indices.numpy()]
     np.testing.assert_allclose(scores, np.einsum("bnd,bd->bn", rows, anchors), rtol=1e-12)

@@ -22,7 +22,9 @@ def per_replica(strategy, values):
 
 
 def run(strategy, function, values):
-    results = strategy.run(tf.function(function), args=(per_replica(strategy, values),))
+    results = strategy.run(
+        tf.function(function, autograph=False), args=(per_replica(strategy, values),)
+    )
     return [strategy.experimental_local_results(r) for r in tf.nest.flatten(results)]
 
 

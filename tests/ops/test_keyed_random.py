@@ -101,7 +101,9 @@ def test_uniform_is_uniform_and_uncorrelated():
 def test_graph_xla_and_tf_data_equal_eager(jit):
     keys = fold_key(1, tf.range(10, dtype=tf.int64))
     expected = keyed_uniform(keys, 3, stream=2).numpy()
-    compiled = tf.function(lambda k: keyed_uniform(k, 3, stream=2), jit_compile=jit)
+    compiled = tf.function(
+        lambda k: keyed_uniform(k, 3, stream=2), jit_compile=jit, autograph=False
+    )
     np.testing.assert_array_equal(compiled(keys), expected)
     dataset = tf.data.Dataset.from_tensor_slices(keys).map(compiled)
     np.testing.assert_array_equal(np.stack(list(dataset.as_numpy_iterator())), expected)
@@ -127,7 +129,9 @@ def test_permutations_are_the_order_of_the_bits():
     bits = keyed_bits(keys, 9, stream=3).numpy()
     orders = keyed_permutations(keys, 9, stream=3)
     np.testing.assert_array_equal(orders, np.argsort(bits, axis=1))
-    compiled = tf.function(lambda k: keyed_permutations(k, 9, stream=3), jit_compile=True)
+    compiled = tf.function(
+        lambda k: keyed_permutations(k, 9, stream=3), jit_compile=True, autograph=False
+    )
     np.testing.assert_array_equal(compiled(keys), orders)
     with pytest.raises(ValueError, match="expected length >= 1. Received: length=0"):
         keyed_permutations(keys, 0)

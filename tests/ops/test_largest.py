@@ -38,7 +38,9 @@ def test_agrees_with_a_sort(kind):
 
 
 def test_inside_an_xla_program():
-    program = tf.function(lambda s: ops.largest_mask(s, tf.constant(2)), jit_compile=True)
+    program = tf.function(
+        lambda s: ops.largest_mask(s, tf.constant(2)), jit_compile=True, autograph=False
+    )
     mask = program(tf.constant([[1.0, 3.0, 3.0, 3.0], [4.0, -2.0, 0.0, -1.0]]))
     expected = [[False, True, True, False], [True, False, True, False]]
     np.testing.assert_array_equal(mask, expected)
@@ -49,7 +51,7 @@ def test_inside_an_xla_program():
 def test_first_largest_agrees_with_argmax(columns, jit):
     """With and without a divisor of the number of columns, and with equal scores."""
     rng = fresh_rng()
-    program = tf.function(ops.first_largest, jit_compile=jit)
+    program = tf.function(ops.first_largest, jit_compile=jit, autograph=False)
     for scores in (rng.normal(size=[9, columns]), np.round(rng.normal(size=[9, columns]))):
         places, values = program(tf.constant(scores - 5))
         assert places.dtype == tf.int32

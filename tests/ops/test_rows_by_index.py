@@ -22,10 +22,10 @@ def test_agree_with_loops(batch):
 
 
 def test_inside_an_xla_program():
-    program = tf.function(ops.sums_of_equals, jit_compile=True)
+    program = tf.function(ops.sums_of_equals, jit_compile=True, autograph=False)
     sums = program(tf.constant([4, 9, 4]), tf.constant([1.0, 2.0, 3.0]), 10)
     np.testing.assert_array_equal(sums, [4.0, 2.0, 4.0])
-    last = tf.function(ops.last_of_equals, jit_compile=True)
+    last = tf.function(ops.last_of_equals, jit_compile=True, autograph=False)
     np.testing.assert_array_equal(last(tf.constant([4, 9, 4])), [2, 1, 2])
 
 
@@ -35,7 +35,9 @@ def test_places_agree_with_where(capacity, jit):
     rng = fresh_rng()
     for share in (0.0, 0.3, 1.0):
         mask = rng.uniform(size=9) < share
-        program = tf.function(lambda m: ops.places_of(m, capacity), jit_compile=jit)
+        program = tf.function(
+            lambda m: ops.places_of(m, capacity), jit_compile=jit, autograph=False
+        )
         places, valid = program(tf.constant(mask))
         expected = np.flatnonzero(mask)[:capacity]
         np.testing.assert_array_equal(places.numpy()[: len(expected)], expected)

@@ -62,7 +62,7 @@ def test_mistakes_are_one_sentence_and_exit_code_2(tmp_path):
         # A run's own directory is no sweep's; one run is no scatter.
         (["mi_accuracy", f"--sweep_dir={tmp_path}/runs/a"], "with finished runs. Received: 0"),
         (["mi_accuracy", f"--sweep_dir={tmp_path}"], "expected two or more with finite"),
-        (["mi_accuracy", f"--sweep_dir={tmp_path}", "--accuracy=mlp"], "judged by mlp. Received"),
+        (["mi_accuracy", f"--sweep_dir={tmp_path}", "--accuracy=mlp"], "no such result of mlp"),
     ]
     done = subprocess.run(
         [sys.executable, "-c", COMMANDS, json.dumps([given for given, _ in commands])],

@@ -60,7 +60,7 @@ def test_a_graph_step_equals_an_eager_step(name, jit):
         optimizer.build(model.trainable_variables)
     xs, ys = _data()
 
-    @tf.function(jit_compile=jit)
+    @tf.function(jit_compile=jit, autograph=False)
     def step(x, y):
         _step(graph, optimizers[1], x, y, 8)
 
@@ -81,7 +81,7 @@ def test_two_replicas_equal_one_device(name, two_replicas):
         mirrored_optimizer.build(mirrored.trainable_variables)
     xs, ys = _data()
 
-    @tf.function
+    @tf.function(autograph=False)
     def step(x, y):
         two_replicas.run(_step, (mirrored, mirrored_optimizer, x, y, 8))
 

@@ -33,7 +33,9 @@ def run(tmp_path_factory):
 
 
 def judge(experiment, **settings):
-    return training.evaluate(experiment, EvaluationConfig(max_train_records=256, **settings))
+    if settings.get("protocol") != "information":
+        settings["max_train_records"] = 256
+    return training.evaluate(experiment, EvaluationConfig(**settings))
 
 
 def test_what_it_leaves(run):

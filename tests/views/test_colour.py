@@ -115,7 +115,7 @@ def test_extreme_images_stay_in_range(value):
 def test_operations_compile(name):
     image = planar(pictures.picture(8, 8) / 255.0)
     function = getattr(colour, f"adjust_{name}")
-    compiled = tf.function(function, jit_compile=True)
+    compiled = tf.function(function, jit_compile=True, autograph=False)
     # The angle of a hue is below two turns, where float32 has steps of 2.4e-7, and then counts six
     # times.
     atol = 6 * 2.4e-7 * 2 if name == "hue" else 1e-6

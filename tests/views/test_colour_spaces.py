@@ -193,14 +193,18 @@ def test_any_axis_and_xla(space):
         (floats, -1, True),
     ]:
         moved = tf.constant(np.moveaxis(images, -1, axis))
-        run = tf.function(lambda x: convert_color(x, space, channel_axis=axis), None, compiled)
+        run = tf.function(
+            lambda x: convert_color(x, space, channel_axis=axis),
+            autograph=False,
+            jit_compile=compiled,
+        )
         result = np.moveaxis(run(moved).numpy(), axis, -1)
         np.testing.assert_allclose(result, expected, rtol=0, atol=tolerance(space))
 
 
 def test_unknown_sizes():
     unknown = tf.TensorSpec([None, None, None, None], tf.uint8)
-    run = tf.function(lambda x: convert_color(x, "lab"), [unknown])
+    run = tf.function(lambda x: convert_color(x, "lab"), [unknown], autograph=False)
     pixels = colours(2, 3, 4)
     np.testing.assert_array_equal(run(pixels), convert_color(pixels, "lab"))
     assert run(pixels[:0]).shape == [0, 3, 4, 3]
@@ -287,7 +291,7 @@ def test_other_than_three_channels_are_refused(shape, axis):
 
 
 def test_an_unknown_rank_is_refused():
-    run = tf.function(lambda x: convert_color(x, "lab"), [tf.TensorSpec(None)])
+    run = tf.function(lambda x: convert_color(x, "lab"), [tf.TensorSpec(None)], autograph=False)
     with pytest.raises(ValueError, match="3 channels on the given axis. Received: shape=<unknown"):
         run(tf.zeros([3]))
 

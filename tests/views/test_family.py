@@ -22,7 +22,7 @@ def photographs(count=6, side=20):
 
 
 def in_graph(family):
-    return tf.function(lambda x, k: family(x, k))
+    return tf.function(lambda x, k: family(x, k), autograph=False)
 
 
 @pytest.mark.parametrize("name", list(views.FAMILIES))
@@ -63,7 +63,7 @@ def test_record_path_equals_batched_path(name, kind):
     records = list(images) if kind == "pixels" else [pictures.encoded(i, kind) for i in images]
     crops = [family.crop(record, key) for record, key in zip(records, keys)]
     crops = [tf.stack(view) for view in zip(*crops)]
-    finish = tf.function(family.finish)
+    finish = tf.function(family.finish, autograph=False)
     for one, two in zip(finish(crops, keys), in_graph(family)(images, keys)):
         np.testing.assert_allclose(one, two, atol=1e-4)
 
@@ -84,7 +84,9 @@ def test_large_images_of_one_size_go_the_record_way():
     small = views.family._DENSE_SIDE
     assert images.shape[1] > small
     crops = [tf.stack(v) for v in zip(*(family.crop(i, k) for i, k in zip(images, keys)))]
-    for one, two in zip(in_graph(family)(images, keys), tf.function(family.finish)(crops, keys)):
+    for one, two in zip(
+        in_graph(family)(images, keys), tf.function(family.finish, autograph=False)(crops, keys)
+    ):
         np.testing.assert_allclose(one, two, atol=1e-5)
 
 

@@ -92,7 +92,7 @@ def test_patches_are_slices_of_the_crop(size):
     images, keys = photographs(count), some_keys(count)
     crops = [family.crop(image, key)[-1].numpy() for image, key in zip(images, keys)]
     assert crops[0].shape == (jigsaw.crop, jigsaw.crop, 3)
-    patches = tf.function(family)(images, keys)[-1].numpy()
+    patches = tf.function(family, autograph=False)(images, keys)[-1].numpy()
     assert patches.shape == (count, 9, jigsaw.patch, jigsaw.patch, 3)
     # The number of the view and that of the layer behind the flip and the normalisation.
     offsets = jigsaw.offsets(fold_key(keys, family.num_views), stream=2).numpy()
@@ -110,7 +110,7 @@ def test_patches_are_slices_of_the_crop(size):
 def test_written_characters_are_not_mirrored():
     family, jigsaw = build("digits"), Jigsaw.scaled(56)
     images, keys = photographs(12), some_keys(12)
-    patches = tf.function(family)(images, keys)[-1].numpy()
+    patches = tf.function(family, autograph=False)(images, keys)[-1].numpy()
     offsets = jigsaw.offsets(fold_key(keys, family.num_views), stream=1).numpy()
     for image, key, offset, received in zip(images, keys, offsets, patches):
         crop = (family.crop(image, key)[-1].numpy() - family.mean) / family.std
@@ -130,7 +130,7 @@ def test_the_crop_covers_most_of_the_image():
 def test_patches_follow_the_key_alone():
     family = build()
     images, keys = photographs(6), some_keys(6)
-    make = tf.function(lambda x, k: family(x, k)[-1])
+    make = tf.function(lambda x, k: family(x, k)[-1], autograph=False)
     whole = make(images, keys).numpy()
     order = fresh_rng().permutation(6)
     np.testing.assert_allclose(make(images[order], tf.gather(keys, order)), whole[order], atol=1e-6)
@@ -144,9 +144,9 @@ def test_views_stay_as_they_are_without_patches():
     assert (family.sizes, family.num_views) == (plain.sizes, plain.num_views)
     assert plain.patch_size is None
     images, keys = photographs(4), some_keys(4)
-    received = tf.function(family)(images, keys)
+    received = tf.function(family, autograph=False)(images, keys)
     assert len(received) == plain.num_views + 1
-    for one, two in zip(tf.function(plain)(images, keys), received):
+    for one, two in zip(tf.function(plain, autograph=False)(images, keys), received):
         np.testing.assert_array_equal(one, two)
 
 
@@ -158,7 +158,10 @@ def test_record_path_equals_batched_path(kind):
     records = list(images) if kind == "pixels" else [pictures.encoded(i, kind) for i in images]
     crops = [family.crop(record, key) for record, key in zip(records, keys)]
     crops = [tf.stack(view) for view in zip(*crops)]
-    one, two = tf.function(family.finish)(crops, keys), tf.function(family)(images, keys)
+    one, two = (
+        tf.function(family.finish, autograph=False)(crops, keys),
+        tf.function(family, autograph=False)(images, keys),
+    )
     np.testing.assert_allclose(one[-1], two[-1], atol=1e-4)
 
 
@@ -176,7 +179,10 @@ def test_large_images_of_one_size_have_patches():
     family = build()
     images, keys = photographs(2, side=100), some_keys(2)
     crops = [tf.stack(v) for v in zip(*(family.crop(i, k) for i, k in zip(images, keys)))]
-    one, two = tf.function(family)(images, keys), tf.function(family.finish)(crops, keys)
+    one, two = (
+        tf.function(family, autograph=False)(images, keys),
+        tf.function(family.finish, autograph=False)(crops, keys),
+    )
     np.testing.assert_allclose(one[-1], two[-1], atol=1e-5)
 
 
@@ -184,5 +190,5 @@ def test_large_images_of_one_size_have_patches():
 def test_xla_equals_the_plain_graph():
     compiled = views.build("cifar", image_size=56, jigsaw=True)
     images, keys = photographs(4), some_keys(4)
-    plain = tf.function(build())(images, keys)[-1]
+    plain = tf.function(build(), autograph=False)(images, keys)[-1]
     np.testing.assert_allclose(compiled(images, keys)[-1], plain, atol=1e-4)

@@ -68,6 +68,22 @@ def test_a_family_cuts_the_pixels_as_they_are():
     assert family.sizes == (8, 8) and family.channels == (3, 3)
 
 
+def test_two_crops_of_pixels_lie_at_two_places():
+    """Unlike a pair, which has one key."""
+    family = views.build("lab_pixels", image_size=8, num_views=2, color_groups="3", xla=False)
+    image = pictures.picture(40, 50, detail=20)
+    unit, differ = image / 255.0, 0
+    for key in fold_key(0, tf.range(6)):
+        places = []
+        for crop in family.crop(image, key):
+            windows = np.lib.stride_tricks.sliding_window_view(unit, (8, 8), axis=(0, 1))
+            distance = np.abs(windows.transpose(0, 1, 3, 4, 2) - crop.numpy()).max(axis=(2, 3, 4))
+            places.append(np.unravel_index(distance.argmin(), distance.shape))
+            assert distance.min() < 1e-6
+        differ += places[0] != places[1]
+    assert differ >= 4
+
+
 def test_whole_batches_go_the_same_way():
     family = views.build("patches", image_size=8, patch_distance=4, xla=False)
     images = np.stack([pictures.picture(20, 20) for _ in range(3)])

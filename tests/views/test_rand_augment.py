@@ -20,7 +20,7 @@ ROUNDING = 0.02
 
 def run(layer, images, keys, compiled=True):
     """Views of images `[batch, height, width, 3]` in levels, as such levels."""
-    function = tf.function(layer.transform, jit_compile=compiled)
+    function = tf.function(layer.transform, jit_compile=compiled, autograph=False)
     planar = tf.transpose(tf.constant(images, tf.float32) / 255.0, [0, 3, 1, 2])
     return tf.transpose(function(planar, keys), [0, 2, 3, 1]).numpy().astype(np.float64) * 255
 
@@ -148,12 +148,14 @@ def test_keys_decide():
     image = fresh_rng().integers(0, 256, (8, 6, 3)) / 255
     images = tf.constant(np.repeat(np.moveaxis(image, -1, 0)[None], 64, 0), tf.float32)
     keys = fresh_keys(64)
-    layer = tf.function(RandAugment(operation_probability=1.0).transform)
+    layer = tf.function(RandAugment(operation_probability=1.0).transform, autograph=False)
     views = layer(images, keys).numpy()
     np.testing.assert_array_equal(layer(images, keys[::-1])[::-1], views)
     # A few of 64 views have no operation that depends on a magnitude, and are alike.
     assert len(np.unique(views.reshape(64, -1), axis=0)) > 40
-    other = tf.function(RandAugment(operation_probability=1.0, stream=1).transform)(images, keys)
+    other = tf.function(
+        RandAugment(operation_probability=1.0, stream=1).transform, autograph=False
+    )(images, keys)
     assert (np.abs(other - views).max(axis=(1, 2, 3)) > 0.01).sum() > 40
 
 

@@ -101,7 +101,7 @@ class _Trainer:
         self._encode = None
         self._num_classes = num_classes
 
-        @tf.function(reduce_retracing=True)
+        @tf.function(reduce_retracing=True, autograph=False)
         def update(state, rows, labels, rate):
             return softmax_regression.update(state, rows, labels, rate, momentum, weight_decay)
 

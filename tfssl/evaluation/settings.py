@@ -1,6 +1,7 @@
 """What may be chosen about an evaluation."""
 
 import dataclasses
+import re
 from typing import Optional, Tuple
 
 from tfssl.settings import Settings, SettingsError, setting
@@ -81,7 +82,7 @@ class EvaluationConfig(Settings):
         "that one.",
     )
     baselines: bool = setting(False, "Judge the untrained encoder and raw pixels beside it.")
-    evaluation_seed: int = setting(0, "linear: seeds the classifier and its order.", low=0)
+    evaluation_seed: int = setting(0, "Seeds classifiers, critics and the order of records.", low=0)
     max_train_records: Optional[int] = setting(
         None, "Use so many training records, spread evenly. Unset: all.", low=1
     )
@@ -113,7 +114,10 @@ class EvaluationConfig(Settings):
             )
         if self.protocol == "information":
             names = ("layer", "view", "labelled_dataset", "labelled_split", "baselines")
-            self.refuse("information is that of the run's own views", *names)
+            reason = "information is that of the run's own views"
+            self.refuse(reason, *names, "max_train_records")
+        if self.protocol == "knn":
+            self.refuse("kNN draws nothing", "evaluation_seed")
         if self.augment_min_area is not None and not self.augment:
             raise SettingsError(
                 "augment_min_area: expected --augment beside it. Received: "
@@ -137,12 +141,15 @@ class EvaluationConfig(Settings):
         """The protocol, and what is judged, as results are named after them."""
         words = [self.protocol, "augmented" if self.augment else "", self.layer or ""]
         words += [f"view{self.view}"] if self.view else []
+        if self.labelled_dataset or self.labelled_split:
+            data = f"on {self.labelled_dataset or ''} {self.labelled_split or ''}"
+            words.append(re.sub(r"\W+", "-", data).strip("-"))
         return "_".join(word for word in words if word)
 
     @property
     def needs_labels(self) -> bool:
-        """Whether the run's own data must have labels."""
-        return self.protocol != "information" and self.labelled_dataset is None
+        """Whether the judged data must have labels."""
+        return self.protocol != "information"
 
     def milestones(self) -> Tuple[int, ...]:
         """The milestones of the chosen protocol as numbers; raises SettingsError."""

@@ -63,7 +63,7 @@ def update(
     return Classifier(kernel, bias, kernel_buffer, bias_buffer), loss
 
 
-@tf.function(reduce_retracing=True)
+@tf.function(reduce_retracing=True, autograph=False)
 def fit(
     features: tf.Tensor,
     labels: tf.Tensor,

@@ -2,6 +2,7 @@
 
 from typing import Optional, Tuple
 
+import numpy as np
 import tensorflow as tf
 
 from tfssl.layers.normalization import at_least_float32, batch_norm
@@ -57,6 +58,12 @@ def decoder(
     x = tf.keras.layers.Conv2D(channels, 1, name="pixels")(x)
     x = tf.keras.layers.Activation("linear", dtype=at_least_float32(), name="float")(x)
     if side < image_size:
-        x = tf.image.resize(x, [image_size, image_size])
-        x = tf.cast(x, at_least_float32())
+        weights = tf.constant(_bilinear(side, image_size), x.dtype)
+        x = tf.einsum("oh,bhwc,pw->bopc", weights, x, weights)
     return tf.keras.Model(inputs, x, name=name)
+
+
+def _bilinear(side: int, size: int) -> np.ndarray:
+    """Weights `[size, side]` of a row enlarged to `size` places; `tf.image` keeps no float64."""
+    places = np.clip((np.arange(size) + 0.5) * side / size - 0.5, 0, side - 1)
+    return np.maximum(0, 1 - np.abs(places[:, np.newaxis] - np.arange(side)))

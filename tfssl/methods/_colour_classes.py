@@ -27,11 +27,12 @@ _RANGES = (
 )
 
 
-def chroma_centres(path: Optional[str] = None) -> np.ndarray:
+def chroma_centres(path: Optional[str] = None, *, soft: bool = False) -> np.ndarray:
     """Centres (a, b) of the classes of colour, `[classes, 2]` float32, by a and then by b.
 
     Args:
         path: text file of two numbers a line, in place of the 261 occupied bins.
+        soft: whether targets are soft, for which there must be five centres.
 
     Raises:
         SettingsError: the file cannot be read or holds something else.
@@ -50,10 +51,13 @@ def chroma_centres(path: Optional[str] = None) -> np.ndarray:
             f"centres: expected a text file with two numbers a line. Received: {path}, {error}.",
             "centres",
         ) from error
-    if centres.shape[1] != 2 or len(centres) < 2:
+    least, different = _NEAREST if soft else 2, len(np.unique(centres, axis=0))
+    fit = centres.shape[1] == 2 and np.isfinite(centres).all() and different == len(centres)
+    if not fit or different < least:
         raise SettingsError(
-            "centres: expected two or more lines with two numbers each. Received: "
-            f"{len(centres)} lines of {centres.shape[1]} in {path}.",
+            f"centres: expected {least} or more different lines with two finite numbers each. "
+            f"Received: {len(centres)} lines of {centres.shape[1]}, {different} different, in "
+            f"{path}.",
             "centres",
         )
     return centres

@@ -15,7 +15,7 @@ def check_views(method: str, family: ViewFamily, low: int, high: Optional[int]) 
         low, high: the fewest and the most views that it looks at. None: all, of any size.
     """
     sizes = family.sizes
-    if set(family.channels) != {3}:
+    if set(family.channels) - {3}:
         raise SettingsError(
             f"method {method}: expected views with all three channels. Received: "
             f"{', '.join(map(str, family.channels))} channels. Remedy: --color_groups=3, or a "

@@ -27,11 +27,10 @@ class Kinds(NamedTuple):
 
 
 def kinds_of(channels: Sequence[int], *, share: bool) -> Kinds:
-    """An encoder for every view, or one for all views of as many channels."""
-    if not share:
-        return Kinds(tuple(range(len(channels))), tuple(channels))
-    different = tuple(dict.fromkeys(channels))
-    return Kinds(tuple(different.index(c) for c in channels), different)
+    """An encoder for every view, or one for all, which have as many channels."""
+    if share:
+        return Kinds((0,) * len(channels), tuple(channels[:1]))
+    return Kinds(tuple(range(len(channels))), tuple(channels))
 
 
 def view_pairs(num_views: int, *, paradigm: str, core_view: int = 0) -> List[Tuple[int, int]]:
@@ -163,12 +162,12 @@ class ViewNetworks(tf.keras.layers.Layer):
 
     @property
     def joint_embedding(self) -> tf.keras.Model:
-        """All embeddings of an image with all channels, side by side, not normalised."""
+        """The embedding of every view of an image, side by side, not normalised."""
         channels = self._kinds.channels
         images = tf.keras.Input((None, None, sum(channels)))
         parts = tf.split(images, channels, axis=-1)
         rows = [network(part) for network, part in zip(self.networks, parts)]
-        return tf.keras.Model(images, tf.concat(rows, axis=1))
+        return tf.keras.Model(images, tf.concat(self.of_views(rows), axis=1))
 
     def of_views(self, parts: Sequence) -> List:
         """What belongs to the kind of each view, from a list of what belongs to each kind."""
@@ -210,16 +209,23 @@ class ViewNetworks(tf.keras.layers.Layer):
                 self.jigsaw_heads, self.encoders, tf.split(patches, self._kinds.channels, axis=-1)
             )
         ]
-        return tf.math.l2_normalize(tf.stack(rows, axis=1), axis=2)
+        return tf.math.l2_normalize(tf.stack(self.of_views(rows), axis=1), axis=2)
 
 
 def check_views(method: str, family: ViewFamily, num_crops: int, *, share: bool) -> None:
     """Raises SettingsError unless views are channels of crops, or whole images of one encoder."""
-    if share and len(family.groups) == 1 and num_crops == 1:
-        check_whole_views(method, family)
+    if not share:
+        check_channel_views(method, family, num_crops)
         return
-    check_channel_views(method, family, num_crops)
-    if share:
+    if num_crops > 1:
+        raise SettingsError(
+            "share_encoders: expected a bank or the batch as memory. Received: a queue, whose keys "
+            "come from a second crop. Remedy: --method=moco compares whole images so.",
+            "share_encoders",
+        )
+    if len(family.groups) == 1:
+        check_whole_views(method, family)
+    else:
         # One encoder of a channel could not be given whole images in evaluation.
         raise SettingsError(
             "share_encoders: expected whole images as views, such as --views=patches. Received: "
@@ -245,9 +251,10 @@ def check_other_images(choice: str, plan: Plan) -> None:
 def check_channel_views(method: str, family: ViewFamily, num_crops: int) -> None:
     """Raises SettingsError unless the views are groups of channels of so many crops."""
     if len(family.groups) == 1:
+        one = ", or --cmc_share_encoders for two and more of them" if method == "cmc" else ""
         raise SettingsError(
             f"method {method}: expected views that are groups of channels. Received: whole images "
-            f"of --views={family.name}. Remedy: --views=lab, or --color_split=lab."
+            f"of --views={family.name}. Remedy: --views=lab, or --color_split=lab{one}."
         )
     if family.num_crops != num_crops:
         raise SettingsError(

@@ -1,6 +1,5 @@
 """The contrast of several views: every anchor against its key, in a memory of keys."""
 
-import math
 from typing import Dict, NamedTuple, Optional, Sequence, Tuple
 
 import tensorflow as tf
@@ -34,13 +33,13 @@ class _Compared(NamedTuple):
     Attributes:
         losses: `[batch, T]` with gradient.
         positive: `[batch, T]` cosines. negative: `[batch, T, n]`.
-        num_negatives: how many of the n are negatives of an anchor.
+        counts: `[batch, T, n]` bool, which of the n are negatives of an anchor; None: all.
     """
 
     losses: tf.Tensor
     positive: tf.Tensor
     negative: tf.Tensor
-    num_negatives: int
+    counts: Optional[tf.Tensor] = None
 
 
 class Draws(NamedTuple):
@@ -149,7 +148,7 @@ class MultiviewContrast(tf.keras.layers.Layer):
         Args:
             indices: `[batch]` records of this replica's rows.
             keys: `[batch, M, dim]` without gradient.
-            present: as for `compare`.
+            present: as for `loss`.
         """
         if self.bank is not None:
             there = None if present is None else ops.cross_replica_concat(present)
@@ -178,11 +177,11 @@ class MultiviewContrast(tf.keras.layers.Layer):
         each, negative = ops.bank_losses(
             lambda scores, own: self._row_losses(own, scores, z), *problem
         )
-        return _Compared(each, positive, negative, number)
+        return _Compared(each, positive, negative)
 
     def _against_shared_rows(self, anchors, keys, positive, key, present) -> _Compared:
         """All images have the same negatives: entries of the bank, the queue, or the batch."""
-        rows, counts, number = self._shared_rows(keys, key, present)
+        rows, counts = self._shared_rows(keys, key, present)
         negative = tf.stack(
             [
                 tf.matmul(anchors[:, t], rows[:, place], transpose_b=True)
@@ -203,16 +202,16 @@ class MultiviewContrast(tf.keras.layers.Layer):
             z,
             None if counts is None else tf.reshape(counts, flat),
         )
-        return _Compared(tf.reshape(each, positive.shape), positive, negative, number)
+        return _Compared(tf.reshape(each, positive.shape), positive, negative, counts)
 
-    def _shared_rows(self, keys, key, present) -> Tuple[tf.Tensor, Optional[tf.Tensor], int]:
-        """Rows `[n, M, dim]`, which count for each anchor `[batch, T, n]`, and their number."""
-        number = self._settings.num_negatives
+    def _shared_rows(self, keys, key, present) -> Tuple[tf.Tensor, Optional[tf.Tensor]]:
+        """Rows `[n, M, dim]`, and which count for each anchor `[batch, T, n]`; None: all."""
         if self.bank is not None:
+            number = self._settings.num_negatives
             drawn = ops.keyed_integers(key, number, below=self._num_records)
-            return self.bank.rows(drawn), None, number
+            return self.bank.rows(drawn), None
         if self.queue is not None:
-            return self.queue.rows, None, number
+            return self.queue.rows, None
         batch = keys.shape[0]
         rows = ops.cross_replica_concat(keys)
         own = tf.range(batch) + ops.row_offset(batch)
@@ -221,22 +220,26 @@ class MultiviewContrast(tf.keras.layers.Layer):
         if present is not None:
             there = tf.gather(ops.cross_replica_concat(present), self._places, axis=1)
             counts &= tf.transpose(there)
-        return rows, counts, rows.shape[0] - 1
+        return rows, counts
 
     def _logs(self, found: _Compared, means: tf.Tensor, share: tf.Tensor) -> Dict[str, tf.Tensor]:
         """See `statistics`."""
-        softmax = means
+        softmax = tf.stop_gradient(found.losses)
         if self.partition is not None:
             rows = tf.reduce_logsumexp(self._scaled(found.positive, found.negative), axis=-1)
-            own = found.positive / self._settings.temperature
-            softmax = tf.reduce_sum(share * tf.stop_gradient(rows - own), axis=0)
-        number = found.num_negatives
+            softmax = rows - tf.stop_gradient(found.positive) / self._settings.temperature
+        counts = tf.ones_like(found.negative)
+        if found.counts is not None:
+            counts = tf.cast(found.counts, counts.dtype)
+        # k of each anchor: fewer where other images lack the view of its key.
+        numbers = tf.maximum(tf.reduce_sum(counts, axis=2), 1.0)
+        negative = tf.reduce_sum(counts * found.negative, axis=2) / numbers
         values = {
             "loss": means,
-            "information": math.log(number + 1) - softmax,
-            "information-log-k": math.log(number) - softmax,
+            "information": tf.reduce_sum(share * (tf.math.log1p(numbers) - softmax), axis=0),
+            "information-log-k": tf.reduce_sum(share * (tf.math.log(numbers) - softmax), axis=0),
             "positive": tf.reduce_sum(share * found.positive, axis=0),
-            "negative": tf.reduce_sum(share * tf.reduce_mean(found.negative, axis=2), axis=0),
+            "negative": tf.reduce_sum(share * negative, axis=0),
         }
         if self.partition is not None:
             values["partition"] = self.partition.value / self._num_records

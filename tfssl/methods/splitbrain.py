@@ -48,7 +48,6 @@ class SplitBrain(Method):
     """Predicts colour from lightness and lightness from colour, at every place of a coarse map."""
 
     Config = Config
-    statistics = ("loss/1-2", "loss/2-1", "accuracy/1-2", "accuracy/2-1")
 
     def __init__(self, settings: Config, plan: Plan, build_encoder: Callable[..., tf.keras.Model]):
         """Builds two encoders, fully convolutional, with a classifier each.
@@ -64,7 +63,7 @@ class SplitBrain(Method):
         self.classes = settings.loss == "classification"
         outputs = plan.view_channels[::-1]
         if self.classes:
-            centres = _colour_classes.chroma_centres(settings.centres)
+            centres = _colour_classes.chroma_centres(settings.centres, soft=settings.soft_targets)
             outputs = (len(centres), _colour_classes.LIGHTNESS_CLASSES)
             self._centres = lambda: centres
         encoders, joint = _multiview.build_encoders(self.kinds, build_encoder)
@@ -72,6 +71,12 @@ class SplitBrain(Method):
         # Behind a function Keras does not track the encoders a second time.
         self._joint = lambda: joint
         self._outputs = outputs
+
+    @property
+    def statistics(self) -> Tuple[str, ...]:
+        """Losses, and how often the class is right; of regression the explained variance."""
+        judged = "accuracy" if self.classes else "explained"
+        return ("loss/1-2", "loss/2-1", f"{judged}/1-2", f"{judged}/2-1")
 
     @classmethod
     def check_views(cls, settings: Config, family: ViewFamily) -> None:
@@ -112,7 +117,6 @@ class SplitBrain(Method):
                 right.append(tf.reduce_mean(tf.cast(hit, found.dtype)))
             else:
                 each = tf.square(found - target) / 2
-                # The share of the variance that the prediction explains stands for accuracy.
                 spread = tf.math.reduce_variance(target, axis=[0, 1, 2])
                 right.append(1 - 2 * tf.reduce_mean(each) / (tf.reduce_mean(spread) + 1e-12))
             losses.append(tf.reduce_mean(each))

@@ -5,6 +5,7 @@ from tfssl.training.checkpoints import Checkpoints
 from tfssl.training.evaluate import circumstances, evaluate
 from tfssl.training.experiment import Experiment, describe, prepare, restore
 from tfssl.training.finish import export_backbone, summary
+from tfssl.training.judged_data import on_judged_data
 from tfssl.training.loop import TrainingStopped, train
 from tfssl.training.optimizers import LARS, SGD, AdamW, build_optimizer
 from tfssl.training.probes import Extractor
@@ -31,6 +32,7 @@ __all__ = [
     "export_backbone",
     "is_chief",
     "make_strategy",
+    "on_judged_data",
     "prepare",
     "restore",
     "summary",

@@ -10,13 +10,16 @@ from tfssl.evaluation import EvaluationConfig
 from tfssl.settings import SettingsError
 from tfssl.training.experiment import Experiment
 from tfssl.training.information import information
+from tfssl.training.judged_data import on_judged_data
 from tfssl.training.probes import Extractor, raw_pixels
 
 
-def circumstances(experiment: Experiment) -> Dict[str, Any]:
+def circumstances(experiment: Experiment, settings: EvaluationConfig) -> Dict[str, Any]:
     """What a result file says beside the protocol's settings: what was judged, and on what."""
+    experiment = on_judged_data(experiment, settings)
     config = experiment.config
-    family = views.build_from(config.views, family="eval")
+    other = None if settings.protocol == "information" else "eval"
+    family = views.build_from(config.views, family=other)
     return {
         "method": config.training.method,
         "settings": dataclasses.asdict(config.method),
@@ -25,7 +28,7 @@ def circumstances(experiment: Experiment) -> Dict[str, Any]:
         "train": experiment.train.name,
         "test": None if experiment.test is None else experiment.test.name,
         "view": {
-            "family": "eval",
+            "family": family.name,
             "size": family.sizes[0],
             "resize_to": config.views.eval_resize,
             "mean": list(family.mean),
@@ -43,12 +46,12 @@ def evaluate(experiment: Experiment, settings: EvaluationConfig) -> Dict[str, Di
         Contender -> the protocol's result with its settings.
 
     Raises:
-        SettingsError: the data has no labels or no test split.
+        SettingsError: data that cannot be opened, without labels or without a test split.
         DamagedImage: an image does not decode.
     """
     if settings.protocol == "information":
         return {"views": information(experiment, settings)}
-    experiment = _labelled(experiment, settings)
+    experiment = on_judged_data(experiment, settings)
     _check_labels(experiment)
     judged = {"trained": _part(experiment, settings, experiment.method.evaluated_encoder)}
     if settings.baselines:
@@ -64,23 +67,6 @@ def evaluate(experiment: Experiment, settings: EvaluationConfig) -> Dict[str, Di
         center = settings.center or name == "raw pixels"
         results[name] = _PROTOCOLS[settings.protocol](arrays, settings, center)
     return results
-
-
-def _labelled(experiment: Experiment, settings: EvaluationConfig) -> Experiment:
-    """The run with the data that it is judged on in place of its own."""
-    config = experiment.config.data
-    if settings.labelled_dataset is not None:
-        config = data.DataConfig(
-            dataset=settings.labelled_dataset,
-            data_dir=settings.labelled_data_dir,
-            train_split=settings.labelled_split or data.DataConfig.train_split,
-        )
-        train, test = data.open_splits(config)
-        return dataclasses.replace(experiment, train=train, test=test)
-    if settings.labelled_split is not None:
-        train = data.open_source(config, settings.labelled_split)
-        return dataclasses.replace(experiment, train=train)
-    return experiment
 
 
 def _baselines(experiment: Experiment, settings: EvaluationConfig) -> Dict[str, Callable]:

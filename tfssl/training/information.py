@@ -13,7 +13,7 @@ _BATCH, _NEGATIVES, _HELD_OUT = 256, 31, 10
 
 
 def information(experiment: Experiment, settings: EvaluationConfig) -> Dict[str, Any]:
-    """Estimates I(v1; v2) of the views as training draws them, in nats.
+    """Estimates I(v1; v2) of two views that are compared, as training draws them, in nats.
 
     CMC, Tian et al. 2020, arXiv 1906.05849, Figure 5: MINE on the views themselves, whatever the
     encoders make of them.
@@ -26,7 +26,7 @@ def information(experiment: Experiment, settings: EvaluationConfig) -> Dict[str,
         What `tfssl.evaluation.mine_batches` returns.
 
     Raises:
-        SettingsError: the run has one view.
+        SettingsError: the run has one view, or fewer than 20 images.
     """
     family, seed = experiment.family, settings.evaluation_seed
     if family.num_views < 2:
@@ -36,6 +36,14 @@ def information(experiment: Experiment, settings: EvaluationConfig) -> Dict[str,
         )
     train, held_out = data.hold_out(experiment.train, _HELD_OUT)
     batch_size = min(_BATCH, len(held_out.drawable))
+    if batch_size < 2:
+        raise SettingsError(
+            f"--protocol=information: expected at least {2 * _HELD_OUT} images, of which every "
+            f"tenth is held out. Received: {len(experiment.train.drawable)}."
+        )
+    # Groups of channels of two crops are compared across the crops.
+    groups = len(family.groups)
+    second = groups + 1 if groups > 1 and family.num_crops > 1 else 1
 
     def batches(source: data.Source):
         steps = data.steps_per_epoch(source, batch_size)
@@ -49,7 +57,7 @@ def information(experiment: Experiment, settings: EvaluationConfig) -> Dict[str,
                 start_step=number * steps,
                 epochs=number + 1,
             )
-            return ({"views": batch["views"][:2]} for batch in stream)
+            return ({"views": (batch["views"][0], batch["views"][second])} for batch in stream)
 
         return epoch
 

@@ -11,7 +11,7 @@ from tfssl.views.flip import HorizontalFlip
 from tfssl.views.jigsaw import Jigsaw
 from tfssl.views.layer import VIEW_LAYERS, ViewLayer
 from tfssl.views.normalize import Normalize
-from tfssl.views.patches import PatchPair
+from tfssl.views.patches import PatchPair, RandomCrop
 from tfssl.views.rand_augment import RandAugment
 from tfssl.views.recipes import FAMILIES, FamilyRecipe, ViewRecipe
 from tfssl.views.rotate import Rotation
@@ -33,6 +33,7 @@ __all__ = [
     "Normalize",
     "PatchPair",
     "RandAugment",
+    "RandomCrop",
     "RandomResizedCrop",
     "Rotation",
     "Solarize",

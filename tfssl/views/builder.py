@@ -52,7 +52,7 @@ def build_from(config: ViewsConfig, *, family: Optional[str] = None, **options: 
     Returns:
         The view family.
     """
-    if family is None or (family == config.views and not options):
+    if family is None:
         return _build(config)
     if config.color != "rgb":
         options = {"color_split": config.color, "color_groups": "3", **options}
@@ -110,7 +110,7 @@ def _adapt(view: ViewRecipe, config: ViewsConfig) -> ViewRecipe:
         _resampled(view, config),
         area=area_of(view, config.crop_min_area, config.crop_max_area),
         steps=steps,
-        resize_to=config.eval_resize if view.area is None else None,
+        resize_to=config.eval_resize if config.views == "eval" else None,
         distance=config.patch_distance if config.views == "patches" else view.distance,
     )
 

@@ -9,7 +9,7 @@ from tfssl.views.crop import CentreCrop, Crop, RandomResizedCrop
 from tfssl.views.flip import HorizontalFlip
 from tfssl.views.layer import ViewLayer
 from tfssl.views.normalize import CIFAR_MEAN, CIFAR_STD, IMAGENET_MEAN, IMAGENET_STD
-from tfssl.views.patches import PatchPair
+from tfssl.views.patches import PatchPair, RandomCrop
 from tfssl.views.rotate import Rotation
 
 Step = tuple[type[ViewLayer], Mapping[str, Any]]
@@ -21,11 +21,12 @@ class ViewRecipe:
 
     Attributes:
         area: (smallest, largest) fraction of the image's area of a random resized crop; None for
-            the centre crop of evaluation.
+            a crop that keeps the size of pixels, or the centre crop of evaluation.
         interpolation: "bilinear" or "bicubic".
         steps: (layer class, its arguments), in order of application.
         resize_to: pixels of the short side before a centre crop; None for that of `CentreCrop`.
-        patch: which of a pair of patches, 0 or 1, in place of a crop.
+        pixels: whether it is a square of pixels as they are, at a random place.
+        patch: which of a pair of such squares, 0 or 1.
         distance: pixels between the two, right and down.
     """
 
@@ -33,19 +34,23 @@ class ViewRecipe:
     interpolation: str = "bilinear"
     steps: tuple[Step, ...] = ()
     resize_to: Optional[int] = None
+    pixels: bool = False
     patch: Optional[int] = None
     distance: int = 64
 
     @property
     def place(self) -> tuple:
         """Views of equal places are cropped by one layer."""
-        return self.area, self.interpolation, self.resize_to, self.patch, self.distance
+        crop = self.area, self.interpolation, self.resize_to
+        return *crop, self.pixels, self.patch, self.distance
 
     def crop(self, size: int, stream: int) -> Crop:
         """The layer that crops to `size` pixels."""
         arguments = {"interpolation": self.interpolation, "stream": stream}
         if self.patch is not None:
             return PatchPair(size, patch=self.patch, distance=self.distance, **arguments)
+        if self.pixels:
+            return RandomCrop(size, **arguments)
         if self.area is None:
             return CentreCrop(size, resize_to=self.resize_to, **arguments)
         return RandomResizedCrop(size, area=self.area, **arguments)
@@ -173,7 +178,7 @@ FAMILIES: dict[str, FamilyRecipe] = {
     "ydbdr": FamilyRecipe(views=(_CMC,), color="ydbdr"),
     # Its crops of STL-10: 64 of 96 pixels, as they are.
     "lab_pixels": FamilyRecipe(
-        views=(ViewRecipe(None, "bilinear", (_FLIP,), patch=0, distance=0),), color="lab"
+        views=(ViewRecipe(None, "bilinear", (_FLIP,), pixels=True),), color="lab"
     ),
     "ydbdr_jitter": FamilyRecipe(views=(_CMC_JITTER,), color="ydbdr"),
     # CMC's Figure 5, right: two patches of an image, at a distance.

@@ -79,7 +79,10 @@ class ViewsConfig(Settings):
         False, "RandAugment without colours (CMC's settings) at the end of every full-size view."
     )
     patch_distance: int = setting(
-        64, "Pixels between the two patches of an image, right and down. Only with patches.", low=0
+        64,
+        "From one patch of an image to the other, right and down, in pixels; less in images that "
+        "are too small for it. Only with patches.",
+        low=0,
     )
 
     def check(self) -> None:
@@ -161,8 +164,8 @@ def area_of(
         return view.area
     if view.area is None:
         raise SettingsError(
-            "crop_min_area, crop_max_area: expected a family with random crops. "
-            "Received: a centre crop."
+            "crop_min_area, crop_max_area: expected a family whose crops are random parts of "
+            "an image. Received: crops of a fixed size."
         )
     low = view.area[0] if min_area is None else min_area
     high = view.area[1] if max_area is None else max_area

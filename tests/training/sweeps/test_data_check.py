@@ -5,6 +5,7 @@ import pytest
 from tests.training.sweeps.test_grid import grid_of
 from tests.training.test_bad_input import write_images
 from tfssl import data
+from tfssl.evaluation import EvaluationConfig
 from tfssl.settings import SettingsError
 from tfssl.training.sweeps.data_check import check_data
 
@@ -32,8 +33,22 @@ def test_each_data_settings_are_opened_once(folder, monkeypatch):
         return real(settings)
 
     monkeypatch.setattr(data, "open_splits", count)
-    check_data(cells_of(folder, "--grid=lr=1,2", "--grid=train_split=train,test"), "linear")
+    check_data(
+        cells_of(folder, "--grid=lr=1,2", "--grid=train_split=train,test"), EvaluationConfig()
+    )
     assert opened == ["train", "test"]
+
+
+def test_the_data_that_judge_are_opened_too(folder):
+    """Those that train need no labels then; and a mistake is told before any training."""
+    cells = cells_of(folder, "--train_split=loose", "--grid=lr=1,2")
+    check_data(cells, EvaluationConfig(labelled_split="train"))
+    check_data(cells, EvaluationConfig(labelled_dataset=f"folder:{folder}"))
+    with pytest.raises(SettingsError, match="cell lr=1.*nowhere"):
+        check_data(cells, EvaluationConfig(labelled_split="nowhere"))
+    with pytest.raises(SettingsError, match="cell lr=1.*folder:missing"):
+        check_data(cells, EvaluationConfig(labelled_dataset="folder:missing"))
+    check_data(cells, EvaluationConfig("information"))
 
 
 @pytest.mark.parametrize(
@@ -49,7 +64,7 @@ def test_each_data_settings_are_opened_once(folder, monkeypatch):
 )
 def test_what_does_not_fit_the_data_is_refused(folder, given, protocol, words):
     with pytest.raises(SettingsError, match=words):
-        check_data(cells_of(folder, *given), protocol)
+        check_data(cells_of(folder, *given), EvaluationConfig(protocol) if protocol else None)
 
 
 def test_labels_are_wanted_only_by_what_needs_them(folder):

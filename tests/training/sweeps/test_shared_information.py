@@ -40,9 +40,11 @@ def test_what_is_missing_is_named(tmp_path):
     with pytest.raises(SettingsError, match="expected a sweep with finished runs. Received: 0"):
         shared_information(tmp_path, information="information", accuracy="linear")
     make_run(tmp_path / "runs" / "a", nats=None, linear=0.4, bound=0.5)
-    with pytest.raises(SettingsError, match="judged by information.*--protocol=information"):
+    with pytest.raises(SettingsError, match="expected a run judged.*no such result of information"):
         shared_information(tmp_path, information="information", accuracy="linear")
-    with pytest.raises(SettingsError, match="judged by mlp"):
+    with pytest.raises(SettingsError, match="no such result of mlp"):
         shared_information(tmp_path, information="information/1-2", accuracy="mlp")
+    with pytest.raises(SettingsError, match="--information: expected what has measured"):
+        shared_information(tmp_path, information="linear", accuracy="linear")
     with pytest.raises(SettingsError, match="information/9-9: expected a scalar"):
         shared_information(tmp_path, information="information/9-9", accuracy="linear")

@@ -129,9 +129,9 @@ class Worker:
         return "" if self._evaluation is None else self._evaluation.name
 
     @property
-    def needs_labels(self) -> bool:
-        """Whether runs are judged by labels of their own data."""
-        return self._evaluation is not None and self._evaluation.needs_labels
+    def evaluation(self) -> Optional[EvaluationConfig]:
+        """The settings of that protocol."""
+        return self._evaluation
 
     def done(self, cell: Cell) -> bool:
         """Whether nothing is left to do for a cell."""

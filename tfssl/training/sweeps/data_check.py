@@ -3,19 +3,21 @@
 from typing import Dict, List, Optional, Sequence
 
 from tfssl import data, views
+from tfssl.evaluation import EvaluationConfig
 from tfssl.settings import SettingsError
 from tfssl.training.experiment import check_sizes
+from tfssl.training.judged_data import judged_config
 from tfssl.training.sweeps.grid import Cell
 
 
-def check_data(cells: Sequence[Cell], judged: bool = False) -> None:
-    """Opens what cells train on, each data settings once, and refuses what they cannot use.
+def check_data(cells: Sequence[Cell], evaluation: Optional[EvaluationConfig] = None) -> None:
+    """Opens what cells train and are judged on, each once, and refuses what they cannot use.
 
     Data that a run may download are left to the run.
 
     Args:
         cells: those that will be trained or judged.
-        judged: whether a protocol judges them by labels of their data.
+        evaluation: the protocol that judges them; None for none.
 
     Raises:
         SettingsError: data that cannot be opened, a batch or a schedule that does not fit them, or
@@ -31,19 +33,22 @@ def check_data(cells: Sequence[Cell], judged: bool = False) -> None:
             train, test = data.open_splits(settings)
             for cell in group:
                 check_sizes(cell.config, views.build_from(cell.config.views), train)
-                _check_labels(cell, judged, train, test)
+                if cell.config.training.online_knn:
+                    _check_labels("--online_knn", train, test)
+            if evaluation is not None and evaluation.needs_labels:
+                judged = judged_config(settings, evaluation)
+                if judged != settings:
+                    train, test = data.open_splits(judged)
+                _check_labels("--protocol", train, test)
         except ValueError as error:
             raise SettingsError(f"cell {cell.name}: {error}") from error
 
 
-def _check_labels(
-    cell: Cell, judged: bool, train: data.Source, test: Optional[data.Source]
-) -> None:
-    """Raises SettingsError where labels are needed and certainly missing."""
-    flag = "--protocol" if judged else "--online_knn" if cell.config.training.online_knn else ""
+def _check_labels(flag: str, train: data.Source, test: Optional[data.Source]) -> None:
+    """Raises SettingsError where labels are certainly missing."""
     # They are not read: that can take minutes.
     missing = [split.name for split in (train, test) if split and not split.may_have_labels]
-    if flag and (missing or test is None):
+    if missing or test is None:
         raise SettingsError(
             f"{flag}: expected a training and a test split with labels. Received: "
             f"{'no test split' if test is None else 'no labels in ' + missing[0]}. Remedy: drop "

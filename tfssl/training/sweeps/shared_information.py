@@ -39,7 +39,7 @@ def shared_information(
     for run in finished:
         contenders = run.finished()["knn"] if accuracy == "knn" else _results(run, accuracy)
         if "trained" not in contenders:
-            raise _missing(run, accuracy)
+            raise _missing(run, accuracy, "--accuracy: expected a protocol that has an accuracy")
         found.append(Shared(run.path.name, _nats(run, information), contenders["trained"]["top1"]))
         if "untrained" in contenders:
             untrained.append(contenders["untrained"]["top1"])
@@ -49,7 +49,10 @@ def shared_information(
 def _nats(run: RunDirectory, name: str) -> float:
     """The information of a run by the name of what has measured it."""
     if "/" not in name:
-        return _results(run, name)["views"]["estimate"]
+        results = _results(run, name)
+        if "views" not in results:
+            raise _missing(run, name, "--information: expected what has measured information")
+        return results["views"]["estimate"]
     values = last_values(run)
     if name not in values:
         raise SettingsError(
@@ -63,12 +66,12 @@ def _results(run: RunDirectory, protocol: str) -> Dict[str, Any]:
     """What a protocol has found."""
     path = run.evaluation(protocol)
     if not path.is_file():
-        raise _missing(run, protocol)
+        raise _missing(run, protocol, "expected a run judged by it")
     return json.loads(path.read_text())["results"]
 
 
-def _missing(run: RunDirectory, protocol: str) -> SettingsError:
+def _missing(run: RunDirectory, protocol: str, expected: str) -> SettingsError:
     return SettingsError(
-        f"{run.path}: expected a run judged by {protocol}. Received: none. Remedy: the sweep's "
-        f"command with --protocol={protocol}, or tools/evaluate.py for this run."
+        f"{expected}. Received: no such result of {protocol} in {run.path}. Remedy: the sweep's "
+        f"command with that --protocol, or tools/evaluate.py for this run."
     )

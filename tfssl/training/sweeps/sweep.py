@@ -57,7 +57,7 @@ class Sweep:
         if to_do:
             # It can take minutes where images are checked one by one.
             self._say(f"Opening the data of {len(to_do)} cells.")
-            check_data(to_do, self._worker.needs_labels)
+            check_data(to_do, self._worker.evaluation)
 
     def run(self) -> None:
         """Brings every cell to its end; failed ones are reported and passed over.
