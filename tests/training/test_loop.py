@@ -11,6 +11,7 @@ import pytest
 import tensorflow as tf
 
 from tfssl import config, data, methods, training
+from tfssl.evaluation import EvaluationConfig
 from tfssl.settings import SettingsError
 from tfssl.training import loop, probes
 from tfssl.training.reports import TensorBoardLog, read_rows
@@ -258,7 +259,7 @@ def test_a_run_is_read_on_one_device_wherever_it_was_trained(tmp_path, monkeypat
 
 def test_what_a_result_file_says(tmp_path):
     experiment, _ = start(tmp_path)
-    facts = json.loads(json.dumps(training.circumstances(experiment)))
+    facts = json.loads(json.dumps(training.circumstances(experiment, EvaluationConfig())))
     assert facts["view"]["size"] == 32 and facts["settings"]["evaluate"] == "teacher"
     assert facts["train"] == "digits/train" and facts["test"] == "digits/test"
 

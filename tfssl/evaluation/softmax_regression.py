@@ -63,7 +63,7 @@ def update(
     return Classifier(kernel, bias, kernel_buffer, bias_buffer), loss
 
 
-@tf.function(reduce_retracing=True, autograph=False)
+@tf.function(reduce_retracing=True)
 def fit(
     features: tf.Tensor,
     labels: tf.Tensor,

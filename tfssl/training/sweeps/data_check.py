@@ -35,6 +35,7 @@ def check_data(cells: Sequence[Cell], evaluation: Optional[EvaluationConfig] = N
                 check_sizes(cell.config, views.build_from(cell.config.views), train)
                 if cell.config.training.online_knn:
                     _check_labels("--online_knn", train, test)
+            cell = group[0]
             if evaluation is not None and evaluation.needs_labels:
                 judged = judged_config(settings, evaluation)
                 if judged != settings:
