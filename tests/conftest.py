@@ -23,6 +23,9 @@ _LONG = ("contract", "tools", "training")
 def pytest_configure(config):
     """Splits the CPU into two logical devices before anything touches TensorFlow's runtime."""
     cpu = tf.config.list_physical_devices("CPU")[0]
+    # Rewriting graphs before they run costs more than tests of tiny ones gain by it. The commands,
+    # which tests start as processes of their own, do rewrite them.
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
     # Imported modules stay; looking for garbage in them takes a twentieth of all time.
     gc.collect()

@@ -23,10 +23,18 @@ SMALL = {
     "predictor_dim": 32,
     "num_neighbors": 32,
     "num_clusterings": 3,
+    "num_iterations": 5,
     "warm_start_epochs": 0,
 }
 # For a run of 200 steps, which is to learn something.
-LEARNING = {**SMALL, "num_negatives": 48, "queue_size": 256, "num_clusters": 8, "min_cluster": 10}
+LEARNING = {
+    **SMALL,
+    "num_negatives": 48,
+    "queue_size": 256,
+    "num_clusters": 8,
+    "min_cluster": 10,
+    "num_iterations": 30,
+}
 # An untrained encoder behind Sobel filters tells the directions of stripes apart already.
 TOO_EASY = {"sobel": False}
 # Channels of the views of methods that have an encoder for each; others have images of three.
