@@ -55,11 +55,8 @@ def settings_from_flags(owner: type, flag_values: flags.FlagValues, prefix: str 
             values[field.name] = settings_from_flags(
                 methods.get(method).Config, flag_values, f"{method}_"
             )
-    try:
+    with settings.flags_named(prefix):
         return owner(**values)
-    except settings.SettingsError as error:
-        flag = f"--{prefix}" if error.field else ""
-        raise settings.SettingsError(f"{flag}{error}", error.field) from error
 
 
 def settings_if_given(owner: type, flag_values: flags.FlagValues):

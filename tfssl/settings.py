@@ -9,10 +9,11 @@ TensorFlow, so every room may use it.
         beta: float = setting(2 / 3, "Trade-off of the mutual information.", low=0.0, below=1.0)
 """
 
+import contextlib
 import dataclasses
 import math
 import typing
-from typing import Any, List, Optional, Sequence
+from typing import Any, Iterator, List, Optional, Sequence
 
 
 class SettingsError(ValueError):
@@ -25,6 +26,17 @@ class SettingsError(ValueError):
     def __init__(self, message: str, field: Optional[str] = None):
         super().__init__(message)
         self.field = field
+
+
+@contextlib.contextmanager
+def flags_named(prefix: str) -> Iterator[None]:
+    """Errors about a field begin with its flag, `--`, the prefix and the field's name."""
+    try:
+        yield
+    except SettingsError as error:
+        if error.field is None or str(error).startswith("--"):
+            raise
+        raise SettingsError(f"--{prefix}{error}", error.field) from error
 
 
 def setting(

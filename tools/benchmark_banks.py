@@ -87,11 +87,11 @@ def _steps(bank: layers.FeatureBank, drawn: tf.Tensor) -> Dict[str, Step]:
     """Contenders by name: own negatives, the same by a gather, and shared negatives."""
 
     def gathered(anchors, positive):
-        return _nce(positive, gather_scores(anchors, bank.features, drawn), bank)
+        return tf.reduce_mean(_nce(positive, gather_scores(anchors, bank.features, drawn), bank))
 
     def shared(anchors, positive):
         scores = tf.matmul(anchors, bank.rows(drawn[0]), transpose_b=True)
-        return _nce(positive, scores, bank)
+        return tf.reduce_mean(_nce(positive, scores, bank))
 
     return {
         "NCE step, own negatives": _own_step(bank, drawn),
@@ -129,10 +129,11 @@ def _step(bank: layers.FeatureBank, drawn: tf.Tensor, loss) -> Step:
 
 
 def _nce(positive, negative, bank) -> tf.Tensor:
-    """NPID's loss with a partition sum of the usual size."""
+    """NPID's losses of rows of cosines, with a partition sum of the usual size."""
     records = bank.features.shape[0]
     scores = tf.concat([positive[:, tf.newaxis], negative], axis=1)
-    return losses.nce(scores, temperature=_TEMPERATURE, num_data=records, z=float(records))
+    options = {"temperature": _TEMPERATURE, "num_data": records, "reduction": "none"}
+    return losses.nce(scores, z=float(records), **options)
 
 
 def _anchors(batch: int, dim: int) -> tf.Tensor:

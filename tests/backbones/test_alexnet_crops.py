@@ -136,6 +136,7 @@ def _step(model, images):
     return [features, loss, *tape.gradient(loss, model.trainable_variables)]
 
 
+@pytest.mark.slow
 def test_training_compiles_with_xla_and_agrees_with_eager(float64):
     images = tf.constant(random_images(3, 32, 32, 2))
     model = build(32)

@@ -35,6 +35,7 @@ def test_half_precision_policies(policy):
     assert np.mean(np.abs(features - expected)) < 0.1 * np.mean(np.abs(expected))
 
 
+@pytest.mark.slow
 def test_training_compiles_with_xla_and_agrees_with_graph_and_eager(float64):
     images = tf.constant(fresh_rng().normal(size=[4, 15, 15, 3]))
     model = backbones.build("alexnet_small", **OPTIONS)
@@ -56,6 +57,7 @@ def test_training_compiles_with_xla_and_agrees_with_graph_and_eager(float64):
     assert not np.allclose(model.get_layer("bn6").moving_mean.numpy(), 0)
 
 
+@pytest.mark.slow
 def test_two_replicas_equal_one_device(two_replicas, float64):
     images = tf.constant(fresh_rng().normal(size=[8, 15, 15, 3]))
     alone = backbones.build("alexnet_small", synchronized=True, **OPTIONS)

@@ -55,6 +55,7 @@ def test_synchronised_statistics_survive_half_precision():
     np.testing.assert_allclose(normalised.std((0, 1, 2)), np.ones(8), atol=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stem", ["imagenet", "cifar_stride2"])
 @pytest.mark.parametrize("synchronized", [None, True])
 def test_training_forward_compiles_with_xla_and_agrees_with_eager(stem, synchronized):

@@ -112,6 +112,7 @@ def test_copy_has_the_weights_and_nothing_else_of_the_original():
     np.testing.assert_allclose(part["features"], expected["features"][:, 16:], atol=1e-6)
 
 
+@pytest.mark.slow
 def test_exported_signatures_equal_the_model(tmp_path):
     _, joint = _pair()
     joint(_images(), training=True)
@@ -149,6 +150,7 @@ def test_precision_policies(policy, features, maps):
     assert {value.dtype.name for value in copy_encoder(joint).outputs} == {features}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("jit_compile", [False, True])
 def test_training_step_in_a_graph_and_under_xla_agrees_with_eager(jit_compile, float64):
     _, joint = _pair()

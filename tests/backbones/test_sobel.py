@@ -34,6 +34,7 @@ def test_backbone_sees_nothing_but_gradients():
     assert backbones.torch_state(whole)["conv1.weight"].shape[1] == 2
 
 
+@pytest.mark.slow
 def test_an_exported_encoder_takes_images(tmp_path):
     backbone = backbones.build("tiny", image_size=16, sobel=True)
     mean, std = (0.5, 0.4, 0.3), (0.2, 0.3, 0.4)

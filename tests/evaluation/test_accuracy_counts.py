@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from tests.random_inputs import fresh_rng
-from tfssl.evaluation.checks import split_rows, top_accuracies
+from tfssl.evaluation.accuracy import last_and_best, top_accuracies
+from tfssl.evaluation.checks import split_rows
 
 
 def test_counts_equal_sorting():
@@ -24,6 +25,18 @@ def test_a_tie_counts_for_the_lower_class_only():
 
 def test_five_classes_are_all_in_the_top_five():
     assert top_accuracies(fresh_rng().normal(size=(9, 5)), np.arange(9) % 5)["top5"] == 1
+
+
+def test_the_last_epoch_is_reported_and_the_first_best_one_beside_it():
+    epochs = [{"top1": t, "top5": f} for t, f in [(0.1, 0.9), (0.3, 0.5), (0.3, 0.7), (0.2, 0.6)]]
+    assert last_and_best(epochs) == {
+        "top1": 0.2,
+        "top5": 0.6,
+        "reported": "last epoch",
+        "best_epoch": 2,
+        "best_top1": 0.3,
+        "best_top5": 0.5,
+    }
 
 
 @pytest.mark.parametrize("rows, fraction", [(100, 0.1), (7, 0.5), (2, 0.01)])

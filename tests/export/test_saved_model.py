@@ -36,9 +36,9 @@ def make_backbone(channels=3):
     return model
 
 
-def _evaluation_view(pixels, size, resize_to=None):
+def _evaluation_view(pixels, size, resize_to=None, interpolation="bicubic"):
     """The evaluation view of one uint8 image, as the view family makes it."""
-    options = {"image_size": size, "eval_resize": resize_to}
+    options = {"image_size": size, "eval_resize": resize_to, "interpolation": interpolation}
     family = views.build("eval", mean=MEAN, std=STD, xla=False, **options)
     key = tf.zeros([], tf.int64)
     crops = family.crop(tf.constant(pixels), key)
@@ -54,10 +54,14 @@ def exported(tmp_path_factory):
     return backbone, export.export_saved_model(backbone, path, image_size=24, mean=MEAN, std=STD)
 
 
+@pytest.fixture(scope="module")
+def loaded(exported):
+    return tf.saved_model.load(str(exported[1]))
+
+
 @pytest.mark.parametrize("height, width", [(24, 24), (40, 31), (31, 40), (64, 63), (12, 17)])
-def test_every_signature_equals_evaluation_view_plus_backbone(exported, height, width):
-    backbone, path = exported
-    loaded = tf.saved_model.load(str(path))
+def test_every_signature_equals_evaluation_view_plus_backbone(exported, loaded, height, width):
+    backbone, _ = exported
     pixels = fresh_rng().integers(0, 256, (3, height, width, 3)).astype(np.uint8)
     floats = (pixels / 255.0).astype(np.float32)
     seen = np.stack([_evaluation_view(image, 24) for image in pixels])
@@ -74,6 +78,7 @@ def test_every_signature_equals_evaluation_view_plus_backbone(exported, height, 
             assert set(found) == {"features"}
 
 
+@pytest.mark.parametrize("interpolation", ["bicubic", "bilinear"])
 @pytest.mark.parametrize(
     "size, height, width, resize_to",
     [
@@ -84,13 +89,14 @@ def test_every_signature_equals_evaluation_view_plus_backbone(exported, height, 
         (20, 20, 30, 33),
     ],
 )
-def test_preprocessing_equals_the_evaluation_view(size, height, width, resize_to):
+def test_preprocessing_equals_the_evaluation_view(size, height, width, resize_to, interpolation):
     # Noise of full contrast makes bicubic kernels overshoot wherever they can.
     pixels = fresh_rng().choice([0, 255], (2, height, width, 3)).astype(np.uint8)
     images = tf.keras.Input([None, None, 3])
-    options = {"image_size": size, "mean": MEAN, "std": STD, "resize_to": resize_to}
-    model = tf.keras.Model(images, preprocess(images, **options))
-    expected = np.stack([_evaluation_view(image, size, resize_to) for image in pixels])
+    resize = {"resize_to": resize_to, "interpolation": interpolation}
+    symbolic = preprocess(images, image_size=size, mean=MEAN, std=STD, **resize)
+    model = tf.keras.Model(images, symbolic)
+    expected = np.stack([_evaluation_view(image, size, **resize) for image in pixels])
     found = model(pixels.astype(np.float32) / np.float32(255))
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
@@ -167,6 +173,7 @@ def test_a_process_without_the_library_uses_and_fine_tunes_it(exported, tmp_path
     assert done.stdout.strip() == "fine", done.stderr[-2000:]
 
 
+@pytest.mark.slow
 def test_half_precision_becomes_float32(tmp_path):
     tf.keras.mixed_precision.set_global_policy("mixed_bfloat16")
     half = make_backbone()
@@ -180,6 +187,7 @@ def test_half_precision_becomes_float32(tmp_path):
     np.testing.assert_allclose(found["features"], expected, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_backbone_on_two_replicas_is_exported_and_not_changed(tmp_path, two_replicas):
     with two_replicas.scope():
         backbone = make_backbone()
@@ -216,6 +224,7 @@ def test_page_and_description_say_what_the_model_takes(exported):
         assert words in page
 
 
+@pytest.mark.slow
 def test_other_numbers_of_channels_and_no_stages(tmp_path):
     backbone = make_backbone(channels=1)
     del backbone.stage_outputs
@@ -278,6 +287,7 @@ def _with_custom_layer():
         (make_backbone, {"image_size": 0}, "image_size=0"),
         (make_backbone, {"resize_to": 23}, "resize_to=23"),
         (make_backbone, {"color": "cie"}, "color='cie'"),
+        (make_backbone, {"interpolation": "nearest"}, "interpolation='nearest'"),
         (
             lambda: make_backbone(channels=1),
             {"mean": (0.5,), "std": (0.2,), "color": "lab"},

@@ -170,7 +170,8 @@ def test_noise_contrastive_gradient_of_a_whole_bank(repeats):
 
     def loss(scores, own):
         scores = tf.concat([own[:, tf.newaxis], scores], axis=1)
-        return tf.squeeze(losses.nce(scores, temperature=temperature, num_data=7, z=z))
+        options = {"temperature": temperature, "num_data": 7, "reduction": "none"}
+        return losses.nce(scores, z=z, **options)
 
     tensor = tf.constant(anchor)
     with tf.GradientTape() as tape:

@@ -95,6 +95,7 @@ def test_uneven_groups_are_refused(images):
             harness.build("moco", bn_groups=groups)
 
 
+@pytest.mark.slow
 def test_moco_in_groups_on_two_replicas_is_moco_in_groups(two_replicas, float64):
     """Losses, weights and queue; moving statistics see groups in another order."""
     whole = harness.make_batch("moco")

@@ -46,6 +46,7 @@ def one_step(bank, clusters, indices, rows):
     return changed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["eager", "graph", "xla"])
 @pytest.mark.parametrize("min_cluster", [0, 4])
 def test_running_sums_are_the_full_sums(kind, min_cluster):

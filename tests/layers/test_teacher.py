@@ -206,6 +206,7 @@ def test_float64_momentum_is_not_rounded_to_float32(float64):
         np.testing.assert_allclose(e, 0.99 * b + 0.01 * o, rtol=0, atol=1e-15)
 
 
+@pytest.mark.slow
 def test_every_replica_makes_the_same_update(two_replicas):
     with two_replicas.scope():
         method = Method()

@@ -30,6 +30,9 @@ def test_agrees_with_numpy(scores, temperature):
     loss = losses.softmax_nce(*scores, temperature=temperature)
     assert loss.dtype == tf.float64
     assert float(loss) == pytest.approx(by_hand(*scores, temperature), rel=1e-9)
+    each = losses.softmax_nce(*scores, temperature=temperature, reduction="none")
+    rows = [by_hand(p[None], n[None], temperature) for p, n in zip(*scores)]
+    np.testing.assert_allclose(each, rows, rtol=1e-9)
 
 
 def test_counts(scores):

@@ -1,5 +1,7 @@
 """bank_losses against a gather, in value and gradient."""
 
+import importlib
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -7,16 +9,34 @@ import tensorflow as tf
 from tests.random_inputs import fresh_rng
 from tfssl import losses, ops
 
-BATCH, RECORDS, DIM, NEGATIVES = 5, 30, 4, 11
+BATCH, RECORDS, DIM, NEGATIVES = 6, 30, 4, 11
 
 
 def softmax(positive, negative):
-    return losses.info_nce_from_scores(positive, negative, temperature=0.3, margin=-0.2)
+    options = {"temperature": 0.3, "margin": -0.2, "reduction": "none"}
+    return losses.info_nce_from_scores(positive, negative, **options)
 
 
 def noise(positive, negative):
     scores = tf.concat([positive[:, tf.newaxis], negative], axis=1)
-    return losses.nce(scores, temperature=0.3, num_data=RECORDS, z=20.0)
+    options = {"temperature": 0.3, "num_data": RECORDS, "reduction": "none"}
+    return losses.nce(scores, z=20.0, **options)
+
+
+# How it runs, and for how many anchors rows are read at once: four do not divide the batch, so that
+# three are.
+CASES = pytest.mark.parametrize(
+    "jit, at_once", [(None, 6), (None, 2), (False, 1), (False, 4), (True, 1), (True, 2), (True, 6)]
+)
+
+
+@pytest.fixture
+def read_at_once(monkeypatch):
+    """Function that sets the memory for rows to those of so many anchors, of `width` numbers."""
+    module = importlib.import_module("tfssl.ops.bank_losses")
+    return lambda anchors, width=DIM: monkeypatch.setattr(
+        module, "_BLOCK", anchors * NEGATIVES * width * 8
+    )
 
 
 @pytest.fixture
@@ -32,7 +52,7 @@ def gathered(contrast, anchors, positives, bank, indices):
     with tf.GradientTape() as tape:
         tape.watch([anchors, positives])
         negative = tf.einsum("bnd,bd->bn", tf.gather(bank, indices), anchors)
-        loss = contrast(tf.reduce_sum(anchors * positives, axis=1), negative)
+        loss = tf.reduce_mean(contrast(tf.reduce_sum(anchors * positives, axis=1), negative))
     return loss, negative, *tape.gradient(loss, [anchors, positives])
 
 
@@ -48,8 +68,10 @@ def in_one_reading(contrast, anchors, positives, bank, indices):
 
 
 @pytest.mark.parametrize("contrast", [softmax, noise])
-@pytest.mark.parametrize("jit", [None, False, True])
-def test_agrees_with_a_gather(problem, contrast, jit):
+@CASES
+def test_agrees_with_a_gather(problem, contrast, jit, at_once, read_at_once):
+    read_at_once(at_once)
+
     def run():
         return in_one_reading(contrast, *problem)
 
@@ -90,7 +112,9 @@ def test_without_arguments_and_with_weights_above(problem):
     weights = tf.constant(fresh_rng().normal(size=[BATCH]))
     with tf.GradientTape() as tape:
         tape.watch([anchors, bank])
-        each, _ = ops.bank_losses(lambda scores: tf.reduce_sum(scores**2), anchors, bank, indices)
+        each, _ = ops.bank_losses(
+            lambda scores: tf.reduce_sum(scores**2, axis=1), anchors, bank, indices
+        )
         total = tf.reduce_sum(weights * each)
     to_anchors, to_bank = tape.gradient(total, [anchors, bank])
     rows = bank.numpy()[indices.numpy()]
@@ -101,9 +125,10 @@ def test_without_arguments_and_with_weights_above(problem):
     assert to_bank is None
 
 
-@pytest.mark.parametrize("jit", [None, False, True])
-def test_several_anchors_of_one_drawing(jit):
+@CASES
+def test_several_anchors_of_one_drawing(jit, at_once, read_at_once):
     """As many losses as anchors, each with a gradient of its own; a record's rows lie in a row."""
+    read_at_once(at_once, 2 * DIM)
     rng = fresh_rng()
     anchors, positive = rng.normal(size=[BATCH, 3, 2 * DIM]), rng.normal(size=[BATCH, 3])
     bank = rng.normal(size=[RECORDS, 2, DIM])

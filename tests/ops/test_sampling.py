@@ -65,6 +65,12 @@ def draw(kind, problem, seed=0, num_negatives=15):
     return as_counts(problem, *sample(kind, problem, seed, num_negatives))
 
 
+def draw_often(kind, problem, draws, num_negatives):
+    """The sum of the counts of so many draws; a graph makes them fast."""
+    run = tf.function(lambda seed: sample(kind, problem, seed, num_negatives), autograph=False)
+    return sum(as_counts(problem, *run(tf.constant(seed))) for seed in range(draws))
+
+
 def pools(problem, size, easy=False):
     """For each anchor the records of its pool, best first, by a sort."""
     bank, labels, anchors, own = problem
@@ -105,7 +111,7 @@ def test_pools_by_brute_force(problem):
 def test_members_of_a_pool_are_equally_likely(problem):
     """Property 13: chi-square of many draws, for the pool's K of M."""
     draws = 400
-    total = sum(draw("semi_hard", problem, seed, num_negatives=8) for seed in range(draws))
+    total = draw_often("semi_hard", problem, draws, num_negatives=8)
     for row, pool in zip(total, pools(problem, lambda n: max(1, round(0.1 * n)))):
         expected = draws * 8 / len(pool)
         variance = draws * (8 / len(pool)) * (1 - 8 / len(pool))
@@ -117,7 +123,7 @@ def test_members_of_a_pool_are_equally_likely(problem):
 @pytest.mark.slow
 def test_random_negatives_are_uniform(problem):
     """Property 13: over all records of other clusters, with replacement."""
-    total = sum(draw("random", problem, seed, num_negatives=200) for seed in range(50))
+    total = draw_often("random", problem, 50, num_negatives=200)
     labels, own = problem[1], problem[3]
     for row, label in zip(total, own):
         seen = row[labels != label]
@@ -139,13 +145,18 @@ def test_a_subset_stands_for_a_pool_of_a_tenth():
     place = np.zeros(records, int)
     place[1:][np.argsort(-similar[1:], kind="stable")] = np.arange(1, records)
     shares, first = [], np.zeros(records)
-    for seed in range(500):
-        found = ops.subset_negatives(
+
+    @tf.function(autograph=False)
+    def drawn_with(seed):
+        return ops.subset_negatives(
             *(tf.constant(bank), tf.constant(labels), anchor, tf.constant([1])),
             num_negatives=k,
             key=ops.fold_key(seed),
             keys=keys(seed, 1),
         )
+
+    for seed in range(500):
+        found = drawn_with(tf.constant(seed))
         chosen = found.indices.numpy()[found.counts.numpy()[0] > 0]
         assert len(chosen) == k
         shares.append(place[chosen].max() / records)
@@ -229,10 +240,14 @@ def test_positives_are_uniform_over_the_cluster(problem):
     labels, own = problem[1], np.array([3, 3, 5, 0], np.int32)
     seen = np.zeros([4, RECORDS])
     together = 0
+
+    @tf.function(autograph=False)
+    def drawn_with(seed):
+        places = tf.constant(labels), tf.constant(own)
+        return ops.cluster_members(*places, key=ops.fold_key(seed), num_clusters=CLUSTERS)
+
     for seed in range(600):
-        drawn = ops.cluster_members(
-            tf.constant(labels), tf.constant(own), key=ops.fold_key(seed), num_clusters=CLUSTERS
-        ).numpy()
+        drawn = drawn_with(tf.constant(seed)).numpy()
         np.testing.assert_array_equal(labels[drawn], own)
         seen[np.arange(4), drawn] += 1
         together += drawn[0] == drawn[1]
@@ -249,14 +264,19 @@ def test_positives_without_the_anchor():
     """Property 15: a singleton falls back to itself; otherwise the others are equally likely."""
     labels = tf.constant([0, 1, 1, 1, 2, 1])
     counts = np.zeros(6)
-    for seed in range(300):
-        drawn = ops.cluster_members(
+
+    @tf.function(autograph=False)
+    def drawn_with(seed):
+        return ops.cluster_members(
             labels,
             tf.constant([0, 1, 1]),
             key=ops.fold_key(seed),
             num_clusters=3,
             exclude=tf.constant([0, 2, 3]),
-        ).numpy()
+        )
+
+    for seed in range(300):
+        drawn = drawn_with(tf.constant(seed)).numpy()
         assert drawn[0] == 0 and drawn[1] in (1, 3, 5) and drawn[2] in (1, 2, 5)
         counts[drawn[1]] += 1
     assert np.abs(counts[[1, 3, 5]] - 100).max() < 6 * 8.2

@@ -1,4 +1,4 @@
-"""What every protocol demands of its arrays, and how accuracy is counted."""
+"""What every protocol demands of its arrays."""
 
 from typing import NamedTuple, Optional
 
@@ -89,22 +89,6 @@ def check_labels(name: str, labels, rows: int) -> np.ndarray:
     if labels.min() < 0:
         raise ValueError(f"expected {name} >= 0. Received: a label of {labels.min()}.")
     return labels.astype(np.int64)
-
-
-def top_accuracies(scores: np.ndarray, labels: np.ndarray) -> dict[str, float]:
-    """Top-1 and top-5 accuracy as fractions.
-
-    Among equal scores the lower class comes first, as in argmax, so that a tie is never counted
-    for two classes. With five classes or fewer top-5 is 1.
-
-    Args:
-        scores: `[rows, classes]`, larger is better.
-        labels: `[rows]` integers.
-    """
-    own = np.take_along_axis(scores, labels[:, None], axis=1)
-    before = np.arange(scores.shape[1])[None, :] < labels[:, None]
-    rank = np.sum((scores > own) | ((scores == own) & before), axis=1)
-    return {"top1": float(np.mean(rank < 1)), "top5": float(np.mean(rank < 5))}
 
 
 def sizes(problem: Problem) -> dict[str, int]:

@@ -5,7 +5,8 @@ from typing import Any, Optional
 import numpy as np
 
 from tfssl import ops
-from tfssl.evaluation.checks import check_problem, sizes, top_accuracies
+from tfssl.evaluation.accuracy import top_accuracies
+from tfssl.evaluation.checks import check_problem, sizes
 
 
 def knn(

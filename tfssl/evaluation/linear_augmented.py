@@ -6,7 +6,8 @@ import numpy as np
 import tensorflow as tf
 
 from tfssl.evaluation import softmax_regression
-from tfssl.evaluation.checks import check_features, check_labels, top_accuracies
+from tfssl.evaluation.accuracy import last_and_best, top_accuracies
+from tfssl.evaluation.checks import check_features, check_labels
 from tfssl.evaluation.features import extract, traced
 from tfssl.evaluation.linear import check_recipe, rates_of
 
@@ -49,8 +50,8 @@ def linear_augmented(
         seed: of the kernel.
 
     Returns:
-        `{"protocol": "linear_augmented", "top1", "top5", ...}` with accuracies as fractions and
-        every setting.
+        `{"protocol": "linear_augmented", "top1", "top5", ...}` with accuracies as fractions, those
+        of the best epoch beside those of the last (`last_and_best`), and every setting.
 
     Raises:
         ValueError: labels missing or out of range, features that are not finite, an epoch without
@@ -71,16 +72,18 @@ def linear_augmented(
     _check_below(num_classes, "test_labels", test_labels)
     state = softmax_regression.start(test_features.shape[1], num_classes, seed)
     trainer = _Trainer(features, state, momentum, weight_decay, num_classes)
+    accuracies, test_rows = [], tf.constant(test_features)
     for epoch, rate in enumerate(rates_of(learning_rate, recipe)):
         steps = sum(trainer.step(batch, rate) for batch in train_batches(epoch))
         if not steps:
             raise ValueError(f"expected batches in every epoch. Received: none in epoch {epoch}.")
+        scores = softmax_regression.scores(trainer.state, test_rows)
+        accuracies.append(top_accuracies(scores, test_labels))
     return {
         "protocol": "linear_augmented",
-        **top_accuracies(softmax_regression.scores(trainer.state, test_features), test_labels),
+        **last_and_best(accuracies),
         "lr": float(learning_rate),
         "schedule": "milestones" if milestones else "cosine, one rate an epoch",
-        "reported": "last epoch",
         **recipe,
         "batch_size": trainer.batch_size,
         "steps": trainer.steps,

@@ -1,11 +1,12 @@
 """Classification of frozen features by a small network, trained with Adam."""
 
-from typing import Any, Dict, Optional, Sequence
+from typing import Any, Dict, List, Optional, Sequence
 
 import numpy as np
 import tensorflow as tf
 
-from tfssl.evaluation.checks import Problem, check_problem, sizes, top_accuracies
+from tfssl.evaluation.accuracy import last_and_best, top_accuracies
+from tfssl.evaluation.checks import Problem, check_problem, sizes
 
 
 def mlp(
@@ -46,7 +47,8 @@ def mlp(
         seed: of weights, orders and dropout.
 
     Returns:
-        `{"protocol": "mlp", "top1", "top5", ...}` with accuracies as fractions and every setting.
+        `{"protocol": "mlp", "top1", "top5", ...}` with accuracies as fractions, those of the best
+        epoch beside those of the last (`last_and_best`), and every setting.
 
     Raises:
         ValueError: arrays that do not fit, or a setting out of range.
@@ -66,15 +68,14 @@ def mlp(
     _check(recipe)
     return {
         "protocol": "mlp",
-        **top_accuracies(_scores(problem, recipe), problem.test_labels),
-        "reported": "last epoch",
+        **last_and_best(_accuracies(problem, recipe)),
         **recipe,
         **sizes(problem),
     }
 
 
-def _scores(problem: Problem, recipe: Dict[str, Any]) -> np.ndarray:
-    """Trains on the training rows; logits `[m, classes]` of the test rows."""
+def _accuracies(problem: Problem, recipe: Dict[str, Any]) -> List[Dict[str, float]]:
+    """Trains on the training rows and counts on the test rows after every epoch."""
     model = _build(problem.train_features.shape[1], problem.num_classes, recipe)
     rows, batch = len(problem.train_labels), recipe["batch_size"]
     steps = rows // batch
@@ -93,8 +94,15 @@ def _scores(problem: Problem, recipe: Dict[str, Any]) -> np.ndarray:
     )
     data = tf.data.Dataset.from_tensor_slices((problem.train_features, problem.train_labels))
     data = data.shuffle(rows, seed=recipe["seed"]).batch(batch, drop_remainder=True)
-    model.fit(data, epochs=recipe["epochs"], verbose=0)
-    return model.predict(problem.test_features, batch_size=1024, verbose=0)
+    test, accuracies = tf.data.Dataset.from_tensor_slices(problem.test_features).batch(1024), []
+
+    def count(*_) -> None:
+        scores = model.predict(test, verbose=0)
+        accuracies.append(top_accuracies(scores, problem.test_labels))
+
+    count_after_epochs = tf.keras.callbacks.LambdaCallback(on_epoch_end=count)
+    model.fit(data, epochs=recipe["epochs"], verbose=0, callbacks=[count_after_epochs])
+    return accuracies
 
 
 def _build(dim: int, num_classes: int, recipe: Dict[str, Any]) -> tf.keras.Model:

@@ -1,6 +1,6 @@
 """Softmax regression by stochastic gradient descent: the classifier of the linear protocols."""
 
-from typing import NamedTuple, Sequence
+from typing import Iterator, NamedTuple, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -63,44 +63,42 @@ def update(
     return Classifier(kernel, bias, kernel_buffer, bias_buffer), loss
 
 
-@tf.function(reduce_retracing=True)
-def fit(
+def epochs(
     features: tf.Tensor,
     labels: tf.Tensor,
     state: Classifier,
-    learning_rates: tf.Tensor,
-    batch_size: tf.Tensor,
-    momentum: tf.Tensor,
-    weight_decay: tf.Tensor,
-    seed: tf.Tensor,
-) -> Classifier:
-    """All epochs in one graph: each visits the rows in a new seeded order, in whole batches.
+    learning_rates: Sequence[float],
+    batch_size: int,
+    momentum: float,
+    weight_decay: float,
+    seed: int,
+) -> Iterator[Classifier]:
+    """The classifier after every epoch; each visits the rows in a new seeded order.
 
     Args:
         features: `[n, dim]` float32. labels: `[n]` int64.
         state: where to start.
-        learning_rates: `[epochs]` float32, one an epoch.
-        batch_size: int32 scalar <= n; the rows that do not fill a batch wait for another epoch.
-        momentum, weight_decay: float32 scalars.
-        seed: int32 scalar, of the orders.
-
-    Returns:
-        The classifier after the last step.
+        learning_rates: one an epoch.
+        batch_size: <= n; the rows that do not fill a batch wait for another epoch.
+        momentum: 0 <= momentum < 1. weight_decay: >= 0, on the kernel.
+        seed: of the orders.
     """
+    settings = tf.constant(batch_size), tf.constant(momentum), tf.constant(weight_decay)
+    for epoch, rate in enumerate(learning_rates):
+        order_seed = tf.constant([seed, epoch + 1])
+        state = _epoch(features, labels, state, tf.constant(rate), *settings, order_seed)
+        yield state
+
+
+@tf.function(reduce_retracing=True)
+def _epoch(features, labels, state, rate, batch_size, momentum, weight_decay, order_seed):
+    """All steps of an epoch in one graph."""
     rows = tf.shape(features)[0]
-    for epoch in tf.range(tf.size(learning_rates)):
-        keys = tf.random.stateless_uniform([rows], tf.stack([seed, epoch + 1]))
-        order = tf.argsort(keys, stable=True)
-        for step in tf.range(rows // batch_size):
-            chosen = order[step * batch_size : (step + 1) * batch_size]
-            state, _ = update(
-                state,
-                tf.gather(features, chosen),
-                tf.gather(labels, chosen),
-                learning_rates[epoch],
-                momentum,
-                weight_decay,
-            )
+    order = tf.argsort(tf.random.stateless_uniform([rows], order_seed), stable=True)
+    for step in tf.range(rows // batch_size):
+        chosen = order[step * batch_size : (step + 1) * batch_size]
+        chosen_features, chosen_labels = tf.gather(features, chosen), tf.gather(labels, chosen)
+        state, _ = update(state, chosen_features, chosen_labels, rate, momentum, weight_decay)
     return state
 
 

@@ -1,6 +1,6 @@
 """The evaluation view as symbolic TensorFlow operations, to live inside a SavedModel."""
 
-from typing import Optional, Sequence
+from typing import Callable, Optional, Sequence
 
 import tensorflow as tf
 
@@ -16,8 +16,9 @@ def preprocess(
     std: Sequence[float],
     color: str = "rgb",
     resize_to: Optional[int] = None,
+    interpolation: str = "bicubic",
 ):
-    """Resize of the shorter side (antialiased bicubic), centre crop, colours, normalisation.
+    """Resize of the shorter side (antialiased), centre crop, colours, normalisation.
 
     It computes what the view family "eval" computes; a test holds them together. Everything is an
     operation that Keras can find again by name, never a Python function of this library: a reader
@@ -31,6 +32,7 @@ def preprocess(
         color: the space that RGB is converted to; "rgb" for none, with any number of channels.
         resize_to: pixels of the shorter side before the crop. None: 256 / 224 of `image_size`, and
             images of that size, up to 64 pixels, are not resized.
+        interpolation: "bicubic" or "bilinear".
 
     Returns:
         Symbolic float32 `[batch, image_size, image_size, channels]`, normalised.
@@ -47,9 +49,10 @@ def preprocess(
     size = tf.stack([shorter_to * height // shorter, shorter_to * width // shorter])
     # Halves are rounded to even, as Python and torchvision do.
     first = tf.cast(tf.round(tf.cast(size - image_size, tf.float32) / 2.0), tf.int32)
-    rows = _resize_matrix(height, size[0], first[0], image_size)
-    columns = _resize_matrix(width, size[1], first[1], image_size)
-    # Columns before rows, with the bicubic overshoot clipped after each: Pillow's order. Not a
+    kernel = _KERNELS[interpolation]
+    rows = _resize_matrix(height, size[0], first[0], image_size, kernel)
+    columns = _resize_matrix(width, size[1], first[1], image_size, kernel)
+    # Columns before rows, with bicubic overshoot clipped after each: Pillow's order. Not a
     # broadcast matmul: TensorFlow 2.21 on CPU reads beyond its operands for one-channel images.
     images = tf.tensordot(images, columns, axes=[[2], [1]])  # [batch, height, channel, x]
     images = tf.tensordot(tf.clip_by_value(images, 0.0, 1.0), rows, axes=[[1], [1]])
@@ -60,8 +63,24 @@ def preprocess(
     return (images - [float(m) for m in mean]) / [float(s) for s in std]
 
 
-def _resize_matrix(length, resized, first, count: int):
-    """Weights `[count, length]` of a bicubic antialiased resize of one axis, cut to what is kept.
+def _bicubic(distance):
+    """Keys' cubic with a = -0.5, of distances >= 0."""
+    x = tf.minimum(distance, 2.0)
+    near = (x * 1.5 - 2.5) * x * x + 1.0
+    far = ((x * -0.5 + 2.5) * x - 4.0) * x + 2.0
+    return tf.where(x < 1.0, near, far)
+
+
+def _bilinear(distance):
+    """A triangle, of distances >= 0."""
+    return tf.maximum(1.0 - distance, 0.0)
+
+
+_KERNELS = {"bicubic": _bicubic, "bilinear": _bilinear}
+
+
+def _resize_matrix(length, resized, first, count: int, kernel: Callable):
+    """Weights `[count, length]` of an antialiased resize of one axis, cut to what is kept.
 
     The same weights as `tfssl.views.resample` has. `tf.image.resize` would round positions
     differently, and its antialiased form does not compile with XLA on CPU.
@@ -71,16 +90,13 @@ def _resize_matrix(length, resized, first, count: int):
         resized: symbolic int32 scalar, pixels after the resize.
         first: symbolic int32 scalar, the first of them that is kept.
         count: how many are kept.
+        kernel: symbolic weights of distances in pixels; widened here where the image shrinks.
     """
     scale = tf.cast(length, tf.float32) / tf.cast(resized, tf.float32)
     centres = (tf.cast(tf.range(first, first + count), tf.float32) + 0.5) * scale
     pixels = tf.cast(tf.range(length), tf.float32) + 0.5
     distance = tf.expand_dims(pixels, 0) - tf.expand_dims(centres, 1)
-    # Keys' cubic with a = -0.5, widened where the image shrinks.
-    x = tf.minimum(tf.abs(distance / tf.maximum(scale, 1.0)), 2.0)
-    near = (x * 1.5 - 2.5) * x * x + 1.0
-    far = ((x * -0.5 + 2.5) * x - 4.0) * x + 2.0
-    weights = tf.where(x < 1.0, near, far)
+    weights = kernel(tf.abs(distance / tf.maximum(scale, 1.0)))
     return weights / tf.reduce_sum(weights, axis=1, keepdims=True)
 
 

@@ -7,7 +7,7 @@ _PAGE = """# An image encoder
 Images in, features out. Written by tfssl {tfssl} with TensorFlow {tensorflow}. It needs TensorFlow
 only; tfssl does not have to be installed.
 
-Preprocessing is inside: the shorter side is resized to {resize_to} pixels (bicubic, antialiased),
+Preprocessing is inside: the shorter side is resized to {resize_to} pixels ({interpolation}),
 the centre {image_size} x {image_size} is cut out{conversion}, and each
 channel is normalised.{own_size}
 Give pixels as they are; do not normalise.

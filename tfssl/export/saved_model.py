@@ -15,6 +15,7 @@ from tfssl.export.preprocessing import preprocess
 from tfssl.export.readme import readme
 from tfssl.views.colour_spaces import COLOR_SPACES
 from tfssl.views.crop import SMALL_IMAGE, resized_side
+from tfssl.views.resample import check_interpolation
 
 
 def export_saved_model(
@@ -26,6 +27,7 @@ def export_saved_model(
     std: Sequence[float],
     color: str = "rgb",
     resize_to: Optional[int] = None,
+    interpolation: str = "bicubic",
 ) -> pathlib.Path:
     """Writes a backbone with its preprocessing, its page and its description.
 
@@ -47,13 +49,14 @@ def export_saved_model(
         resize_to: pixels of an image's shorter side before the centre is cut out, at least
             `image_size`. None: 256 / 224 of it, and images of that size, up to 64 pixels, as they
             are.
+        interpolation: "bicubic" or "bilinear", antialiased.
 
     Returns:
         The path.
 
     Raises:
         ValueError: a backbone that is not functional or has custom layers, numbers out of range,
-            an unknown colour space, or a path that holds something else.
+            an unknown colour space or interpolation, or a path that holds something else.
     """
     path = pathlib.Path(path)
     mean, std = [float(m) for m in mean], [float(s) for s in std]
@@ -61,9 +64,16 @@ def export_saved_model(
     channels = int(encoder.inputs[0].shape[-1])
     _check_numbers(image_size, resize_to, mean, std, channels)
     _check_color(color, channels)
+    check_interpolation(interpolation)
     images = tf.keras.Input([None, None, channels], dtype=tf.float32, name="images")
     normalised = preprocess(
-        images, image_size=image_size, mean=mean, std=std, color=color, resize_to=resize_to
+        images,
+        image_size=image_size,
+        mean=mean,
+        std=std,
+        color=color,
+        resize_to=resize_to,
+        interpolation=interpolation,
     )
     outputs = encoder(normalised)
     model = tf.keras.Model(images, outputs["features"], name="encoder")
@@ -73,7 +83,7 @@ def export_saved_model(
         "image_size": int(image_size),
         "resize_to": int(resize_to or resized_side(image_size)),
         "keeps_own_size": resize_to is None and image_size <= SMALL_IMAGE,
-        "interpolation": "bicubic, antialiased",
+        "interpolation": f"{interpolation}, antialiased",
         "color": color,
         "mean": mean,
         "std": std,

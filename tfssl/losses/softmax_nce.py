@@ -8,7 +8,7 @@ from typing import Optional
 
 import tensorflow as tf
 
-from tfssl.losses.checks import checked_counts, counted_logits, widest
+from tfssl.losses.checks import checked_counts, counted_logits, reduced, widest
 from tfssl.ops.checks import Scalar, scalar_argument
 
 
@@ -18,6 +18,7 @@ def softmax_nce(
     *,
     temperature: Scalar,
     counts: Optional[tf.Tensor] = None,
+    reduction: str = "mean",
 ) -> tf.Tensor:
     """-log h of the positive - log(1 - h) summed over the negatives, batch mean.
 
@@ -36,10 +37,11 @@ def softmax_nce(
         temperature: t > 0.
         counts: `[batch, n]` whole numbers >= 0 or bool, how often each negative counts for each
             anchor. None: once. An anchor without negatives has loss 0.
+        reduction: "mean" of the batch, or "none": `[batch]`, the loss of every anchor.
 
     Returns:
-        Scalar in nats, >= 0; float32 (float64 where a score is). Where all scores are equal it is
-        ln(1 + n) + n ln(1 + 1/n), about ln(1 + n) + 1.
+        Scalar, or `[batch]`, in nats, >= 0; float32 (float64 where a score is). Where all scores
+        are equal it is ln(1 + n) + n ln(1 + 1/n), about ln(1 + n) + 1.
 
     Raises:
         ValueError: shapes that do not fit, tensors that are not floating, or a temperature out of
@@ -58,13 +60,13 @@ def softmax_nce(
     temperature = scalar_argument(temperature, "temperature", positive.dtype, above=0.0)
     positive, negative = positive / temperature, negative / temperature
     if negative.shape[1] == 0:
-        return tf.reduce_mean(tf.zeros_like(positive))
+        return reduced(tf.zeros_like(positive), reduction)
     counts = tf.ones_like(negative) if counts is None else checked_counts(counts, negative)
     others = tf.reduce_logsumexp(counted_logits(negative, counts), axis=1)
     # softplus keeps the digits of a small loss; a log-softmax would lose them.
     loss = tf.math.softplus(others - positive)
     loss += tf.reduce_sum(counts * _log_rest(positive, negative, counts, others), axis=1)
-    return tf.reduce_mean(loss)
+    return reduced(loss, reduction)
 
 
 def _log_rest(positive, negative, counts, others) -> tf.Tensor:

@@ -160,12 +160,13 @@ class BankMethod(InstanceMethod):
             anchors: `[batch, dim]` unit rows with gradient.
             indices: `[batch]` records.
             drawn: the negatives.
-            loss: function (positive `[n]`, negative `[n, K]`, counts) -> mean over the n rows.
+            loss: function (positive `[n]`, negative `[n, K]`, counts) -> `[n]`, of each row alone.
         """
         positive = self.positive_scores(anchors, indices)
         if drawn.counts is not None:
             negative = self.negative_scores(anchors, drawn)
-            return Contrast(loss(positive, negative, drawn.counts), positive, negative)
+            each = loss(positive, negative, drawn.counts)
+            return Contrast(tf.reduce_mean(each), positive, negative)
         each, negative = ops.bank_losses(
             lambda scores, own: loss(own, scores, None),
             *(anchors, self.bank.features, drawn.records, positive),

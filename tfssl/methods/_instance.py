@@ -18,12 +18,15 @@ class Embeddings(NamedTuple):
     """What one forward pass gives of this replica's rows.
 
     Attributes:
-        anchors: for each view that learns, `[batch, dim]` unit rows with gradient.
-        stored: `[batch, dim]` unit rows without gradient, what a bank keeps of the images.
+        anchors: for each view that learns, `[batch, dim]` unit rows with gradient; of views that
+            have encoders of their own, all in one `[batch, views, dim]`. None where features of
+            places are compared.
+        stored: unit rows without gradient, what queue or bank keep of the images: `[batch, dim]`,
+            or `[batch, views, dim]`. None where nothing is kept.
     """
 
     anchors: List[tf.Tensor]
-    stored: tf.Tensor
+    stored: Optional[tf.Tensor]
 
 
 class InstanceMethod(Method):

@@ -41,15 +41,13 @@ class PatchSettings(BankSettings):
     )
 
 
-def head_of(settings: PatchSettings, synchronized: Optional[bool] = None) -> Callable:
+def head_of(settings: PatchSettings) -> Callable:
     """Function that makes the head of so many features which the settings name."""
     if settings.patch_heads == "linear":
         return lambda features: layers.projector(
             features, hidden_dims=(), output_dim=settings.projection_dim
         )
-    return lambda features: layers.residual_projector(
-        features, output_dim=settings.projection_dim, synchronized=synchronized
-    )
+    return lambda features: layers.residual_projector(features, output_dim=settings.projection_dim)
 
 
 class LocalGlobalContrast(tf.keras.layers.Layer):

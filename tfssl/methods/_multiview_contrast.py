@@ -114,7 +114,8 @@ class MultiviewContrast(tf.keras.layers.Layer):
             indices: `[batch]` records.
             draws: what negatives are drawn by.
             present: `[batch, M]` bool, which views there are: each mean is over the images of the
-                global batch that have both views of its term. None: all.
+                global batch that have both views of its term. None: all. A bank's row of a view
+                that an image never has stays as it started, and is drawn as the others are.
 
         Returns:
             The loss, and a scalar for each name in `statistics`.
@@ -174,9 +175,13 @@ class MultiviewContrast(tf.keras.layers.Layer):
                     axis=0,
                 )
             )
-        each, negative = ops.bank_losses(
-            lambda scores, own: self._row_losses(own, scores, z), *problem
-        )
+
+        def row_losses(scores, own):
+            # Some images at a time, of each as many rows as there are directions.
+            images = own.shape[0] // len(self._places)
+            return self._row_losses(own, scores, None if z is None else tf.tile(z, [images]))
+
+        each, negative = ops.bank_losses(row_losses, *problem)
         return _Compared(each, positive, negative)
 
     def _against_shared_rows(self, anchors, keys, positive, key, present) -> _Compared:

@@ -17,7 +17,7 @@ from tfssl.methods._instance import Embeddings, InstanceMethod, softmax_level
 from tfssl.methods._method import Batch, Extract, Logs, Method, Plan
 from tfssl.methods.byol import BYOL
 from tfssl.methods.moco import MoCo
-from tfssl.settings import Settings, SettingsError, part, setting
+from tfssl.settings import Settings, SettingsError, flags_named, part, setting
 from tfssl.views import ViewFamily
 
 _BASES = {"npid": npid.NPID, "moco": MoCo, "byol": BYOL}
@@ -185,12 +185,14 @@ class InterCLR(Method):
     @classmethod
     def check_views(cls, settings: Config, family: ViewFamily) -> None:
         """Those of the base."""
-        _BASES[settings.base].check_views(settings.base_settings, family)
+        with flags_named(f"{settings.base}_"):
+            _BASES[settings.base].check_views(settings.base_settings, family)
 
     @classmethod
     def check_plan(cls, settings: Config, plan: Plan) -> None:
         """As of the base, with images enough for the clusters and steps after the warm start."""
-        _BASES[settings.base].check_plan(settings.base_settings, plan)
+        with flags_named(f"{settings.base}_"):
+            _BASES[settings.base].check_plan(settings.base_settings, plan)
         if settings.intra_weight < 1:
             check_clusters(settings.num_clusters, plan.num_records, _min_cluster(settings))
             check_warm_start(settings.warm_start_epochs, plan.steps_per_epoch, plan.total_steps)

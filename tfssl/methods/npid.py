@@ -108,18 +108,13 @@ class NPID(BankMethod):
         return found.loss, {name: tf.reduce_mean(scores) for name, scores in means.items()}
 
     def _loss(self, positive, negative, counts, z: Optional[tf.Tensor]) -> tf.Tensor:
-        """The mean loss of rows of cosines."""
-        temperature = self.settings.temperature
+        """The losses of rows of cosines."""
+        options = {"temperature": self.settings.temperature, "counts": counts, "reduction": "none"}
         if self.settings.loss == "softmax":
-            return losses.info_nce_from_scores(
-                *(positive, negative),
-                temperature=temperature,
-                margin=self.settings.margin,
-                counts=counts,
-            )
+            margin = self.settings.margin
+            return losses.info_nce_from_scores(positive, negative, margin=margin, **options)
         scores = tf.concat([positive[:, tf.newaxis], negative], axis=1)
-        records = self.plan.num_records
-        return losses.nce(scores, temperature=temperature, num_data=records, z=z, counts=counts)
+        return losses.nce(scores, num_data=self.plan.num_records, z=z, **options)
 
     def _z(self, anchors: tf.Tensor, indices: tf.Tensor, drawn: Drawn) -> Optional[tf.Tensor]:
         """The partition sum that the run's first batch has given; None where it has no part."""

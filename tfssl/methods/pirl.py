@@ -110,6 +110,7 @@ class PIRL(BankMethod):
         return self.jigsaw_head(features, ops.keyed_permutations(keys, patches.shape[1]))
 
     def _loss(self, positive, negative, counts) -> tf.Tensor:
-        """The mean loss of rows of cosines, of either branch."""
+        """The losses of rows of cosines, of either branch."""
         loss = losses.softmax_nce if self.settings.loss == "nce" else losses.info_nce_from_scores
-        return loss(positive, negative, temperature=self.settings.temperature, counts=counts)
+        options = {"temperature": self.settings.temperature, "counts": counts}
+        return loss(positive, negative, reduction="none", **options)

@@ -47,7 +47,8 @@ def cluster_members(
     def step(now, drawn):
         ranked = _ranked(fold_key(key, now, records), records)
         if exclude is not None:
-            ranked = tf.where(_marked(exclude, turn == now, labels.shape[0]), -1, ranked)
+            marked = _marked(exclude, turn == now, labels.shape[0])
+            ranked = tf.where(marked, tf.constant(-1, ranked.dtype), ranked)
         best = tf.gather(tf.math.unsorted_segment_max(ranked, labels, num_clusters), anchor_labels)
         member = tf.cast(best % 2**_INDEX_BITS, tf.int32)
         if exclude is not None:

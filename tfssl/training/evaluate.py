@@ -31,6 +31,7 @@ def circumstances(experiment: Experiment, settings: EvaluationConfig) -> Dict[st
             "family": family.name,
             "size": family.sizes[0],
             "resize_to": config.views.eval_resize,
+            "interpolation": config.views.eval_interpolation,
             "mean": list(family.mean),
             "std": list(family.std),
         },

@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfssl import data, methods, views
-from tfssl.settings import SettingsError
+from tfssl.settings import SettingsError, flags_named
 from tfssl.training.checkpoints import Checkpoints
 from tfssl.training.follow_step import FollowStep
 from tfssl.training.optimizers import build_optimizer, learning_rate_at, peak_learning_rate
@@ -92,8 +92,9 @@ def check(config: ExperimentConfig, family: views.ViewFamily) -> None:
     """
     method_class = methods.get(config.training.method)
     _check_accumulation(method_class, config.training.accumulation)
-    method_class.check_views(config.method, family)
-    method_class.check_patches(config.method, family.patch_size)
+    with flags_named(f"{config.training.method}_"):
+        method_class.check_views(config.method, family)
+        method_class.check_patches(config.method, family.patch_size)
 
 
 def check_sizes(
@@ -107,7 +108,9 @@ def check_sizes(
     """
     plan = _plan(config.training, family, train)
     _learning_rate(config, plan)
-    methods.get(config.training.method).check_plan(config.method, plan)
+    name = config.training.method
+    with flags_named(f"{name}_"):
+        methods.get(name).check_plan(config.method, plan)
     return plan
 
 
@@ -135,7 +138,7 @@ def prepare(config: ExperimentConfig) -> Experiment:
         return config.backbone.build(image_size=min(sizes), **options)
 
     learning_rate = _learning_rate(config, plan)
-    with strategy.scope():
+    with strategy.scope(), flags_named(f"{run.method}_"):
         method = method_class(config.method, plan, build_encoder)
         optimizer = build_optimizer(config.optimizer, FollowStep(method.global_step, learning_rate))
         # All slots exist from the start, also those of a head that is frozen at first.

@@ -66,6 +66,7 @@ def export_backbone(experiment: Experiment, path: os.PathLike) -> None:
             std=family.std,
             color=family.color,
             resize_to=experiment.config.views.eval_resize,
+            interpolation=experiment.config.views.eval_interpolation,
         )
 
 

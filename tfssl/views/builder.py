@@ -57,7 +57,8 @@ def build_from(config: ViewsConfig, *, family: Optional[str] = None, **options: 
     if config.color != "rgb":
         options = {"color_split": config.color, "color_groups": "3", **options}
     if family == "eval":
-        options = {"eval_resize": config.eval_resize, **options}
+        resize = {"eval_resize": config.eval_resize, "interpolation": config.eval_interpolation}
+        options = {**resize, **options}
     mean, std = _statistics(config)
     size, xla = config.image_size, config.views_xla
     return build(family, image_size=size, mean=mean, std=std, xla=xla, **options)

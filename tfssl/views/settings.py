@@ -29,6 +29,11 @@ class ViewsConfig(Settings):
         "Unset: 256/224 of the image size, and images of that size, up to 64, as they are.",
         low=1,
     )
+    eval_interpolation: str = setting(
+        "bicubic",
+        "How they are resized then, antialiased.",
+        choices=INTERPOLATIONS,
+    )
     local_crops: Optional[int] = setting(
         None, "Small views beside the full-size ones. Unset: as many as the family has.", low=0
     )
@@ -56,7 +61,9 @@ class ViewsConfig(Settings):
         True, "Compile the views with XLA: several times faster after some seconds of compilation."
     )
     jigsaw: bool = setting(
-        False, "Also nine patches of each image, from a 3x3 grid, for methods that ask for them."
+        False,
+        "Also nine patches of each image, from a 3x3 grid, for methods that ask for them. They are "
+        "the smallest images an encoder sees: the fc6 of an AlexNet is as large as their map.",
     )
     jigsaw_patch: Optional[int] = setting(
         None,
