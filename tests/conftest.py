@@ -30,6 +30,8 @@ def pytest_configure(config):
     # Imported modules stay; looking for garbage in them takes a twentieth of all time.
     gc.collect()
     gc.freeze()
+    # Tracing makes many objects that live: the default of 700 looks at them again and again.
+    gc.set_threshold(100_000, 50, 100)
     # pytest-xdist would put files with few tests last, which are those that take minutes.
     config.option.loadscopereorder = False
 

@@ -26,7 +26,6 @@ SIZES = {
     "alexnet_crops": (3_194_592, 192, 35),
     "tiny": (2_376, 16, 10),
 }
-DEEP = ("resnet101", "resnet152", "resnext101_32x8d", "resnext152_32x8d")
 
 
 def _count(model):
@@ -38,10 +37,8 @@ def _head(model, outputs=128):
     return (model.feature_dim + 1) * outputs
 
 
-@pytest.mark.parametrize(
-    "name",
-    [pytest.param(n, marks=pytest.mark.slow) if n in DEEP else n for n in backbones.NAMES],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", backbones.NAMES)
 def test_full_size_parameter_counts(name):
     model = backbones.build(name, image_size=64 if name == "alexnet_small" else 224)
     parameters, feature_dim, arrays = SIZES[name]

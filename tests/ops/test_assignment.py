@@ -161,8 +161,7 @@ def test_logits_that_are_not_finite_are_an_error(rng, bad, wrap):
         call(tf.constant(logits))
 
 
-@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-def test_finite_tells_under_xla(rng, bad):
+def test_finite_tells_under_xla(rng):
     logits = rng.normal(size=(5, 4))
 
     @tf.function(jit_compile=True, autograph=False)
@@ -170,8 +169,9 @@ def test_finite_tells_under_xla(rng, bad):
         return ops.mira_assignment_with_info(x, temperature=TAU, beta=0.5)[1].finite
 
     assert finite(tf.constant(logits))
-    logits[4, 0] = bad
-    assert not finite(tf.constant(logits))
+    for bad in (np.nan, np.inf, -np.inf):
+        logits[4, 0] = bad
+        assert not finite(tf.constant(logits))
 
 
 @pytest.mark.parametrize("jit", [False, True], ids=["graph", "xla"])
