@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from tfssl import backbones
 from tfssl.backbones.builder import BackboneConfig
+from tfssl.backbones.resnet import ARCHITECTURES
 from tfssl.settings import SettingsError
 
 # Trainable parameters: torchvision's published counts less the 1000-way classifier; MIRA's and
@@ -26,6 +27,7 @@ SIZES = {
     "alexnet_crops": (3_194_592, 192, 35),
     "tiny": (2_376, 16, 10),
 }
+DEEP = ("resnet101", "resnet152", "resnext101_32x8d", "resnext152_32x8d")
 
 
 def _count(model):
@@ -37,8 +39,7 @@ def _head(model, outputs=128):
     return (model.feature_dim + 1) * outputs
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", backbones.NAMES)
+@pytest.mark.parametrize("name", [name for name in backbones.NAMES if name not in DEEP])
 def test_full_size_parameter_counts(name):
     model = backbones.build(name, image_size=64 if name == "alexnet_small" else 224)
     parameters, feature_dim, arrays = SIZES[name]
@@ -48,6 +49,22 @@ def test_full_size_parameter_counts(name):
     if name == "resnet50":
         # Property 15 of the CMC sheet, the single RGB encoder of section 4.5.
         assert _count(model) + _head(model) == 23_770_304
+
+
+@pytest.mark.parametrize("name", DEEP)
+def test_full_size_parameter_counts_of_deep_networks(name, monkeypatch):
+    """Built with two blocks a stage: the others are equal to the second one."""
+    whole = ARCHITECTURES[name]
+    monkeypatch.setitem(ARCHITECTURES, name, dataclasses.replace(whole, depths=(2, 2, 2, 2)))
+    model = backbones.build(name, image_size=224)
+    parameters, arrays = _count(model), len(backbones.torch_state(model))
+    for stage, depth in enumerate(whole.depths, 1):
+        found = backbones.torch_state(model).items()
+        block = {key: array for key, array in found if key.startswith(f"layer{stage}.1.")}
+        trained = [a.size for key, a in block.items() if "running" not in key]
+        parameters += (depth - 2) * sum(trained)
+        arrays += (depth - 2) * len(block)
+    assert (parameters, model.feature_dim, arrays) == SIZES[name]
 
 
 def test_every_name_has_its_size_tested():

@@ -34,7 +34,7 @@ FORBIDDEN_WORDS = ("PyFunc", "String")
 STATEFUL_RANDOM = {"RandomUniform", "RandomStandardNormal", "RandomUniformInt", "RandomShuffle"}
 
 
-@EVERY
+@HEAVY
 def test_repeats_from_a_seed(name):
     one, other = harness.build(name, seed=3), harness.build(name, seed=3)
     batch = harness.make_batch(name)
@@ -136,7 +136,7 @@ def test_two_replicas_equal_one_device(name, float64, two_replicas):
             np.testing.assert_array_equal(copies[0].numpy(), copies[-1].numpy())
 
 
-@EVERY
+@HEAVY
 def test_no_gradient_reaches_state(name):
     method = harness.build(name)
     trained = {id(v) for v in method.trainable_variables}

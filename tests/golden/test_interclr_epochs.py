@@ -96,20 +96,3 @@ def test_two_replicas_stay_equal_over_twenty_steps(two_replicas):
         one, two = (v.numpy() for v in two_replicas.experimental_local_results(variable))
         np.testing.assert_array_equal(one, two)
     assert int(method.base.queue.pointer.numpy()) == 160
-
-
-@pytest.mark.slow
-def test_two_anchors_an_image_on_two_replicas_equal_one_device(float64, two_replicas):
-    """Property 18, with a base that has two anchors and no negatives."""
-    base = "byol"
-    single = build(base)
-    with two_replicas.scope():
-        double = build(base, kind="graph")
-    rows = tf.constant(np.random.default_rng(3).normal(size=[RECORDS, single.base.embedding_dim]))
-    for method in (single, double):
-        method.start_epoch(0, lambda network: rows)
-        advance = method.make_train_function(force=True)
-        for seed in range(3):
-            batch = harness.make_batch(base, seed=seed)
-            advance(iter([batch if method is single else harness.spread(two_replicas, batch)]))
-    harness.assert_same_state(harness.state(single), harness.state(double), 1e-8)

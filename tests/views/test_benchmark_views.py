@@ -34,12 +34,12 @@ def test_yardstick_knows_every_step(benchmark, name):
 @pytest.mark.slow
 def test_rows_from_arrays_and_files(benchmark, monkeypatch, tmp_path):
     monkeypatch.setattr(benchmark, "_SMALL", (("cifar", 32, {}, 64),))
-    monkeypatch.setattr(benchmark, "_LARGE", (("mira", 80, {"local_crops": 1}, 64),))
+    monkeypatch.setattr(benchmark, "_LARGE", (("crop", 80, {}, 64),))
     for i in range(3):
         picture = pictures.encoded(pictures.picture(90, 120), "JPEG")
         (tmp_path / f"{i}.jpg").write_bytes(picture)
     small, large = benchmark.rows(str(tmp_path))
-    assert small["name"] == "views cifar 2x32" and large["name"] == "views mira 2x80 + 1x96"
+    assert small["name"] == "views cifar 2x32" and large["name"] == "views crop 1x80"
     for row in (small, large):
         assert row["value"] > 0 and row["ratio"] > 0 and row["unit"] == "images/s"
         assert "Pillow" in row["note"]
