@@ -92,7 +92,8 @@ class MultiviewContrast(tf.keras.layers.Layer):
 
         Of each term its loss; the bounds log(k + 1) - L and log(k) - L of the information that
         anchor and key share, in nats, with the loss L of a softmax over k negatives (Eq. 6); mean
-        cosines with own keys and others; of loss nce Z / N.
+        cosines with own keys and others; of loss nce Z / N. With a bank the former are no bounds:
+        late in an epoch the own row is one of few not yet written in it, and that can be told.
         """
         kinds = ["loss", "information", "information-log-k", "positive", "negative"]
         kinds += ["partition"] if self.partition is not None else []
