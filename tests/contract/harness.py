@@ -42,7 +42,7 @@ CHANNELS = {"cmc": (1, 2), "predictive": (1, 2), "splitbrain": (1, 2)}
 # Those that predict pixels.
 PIXELWISE = ("predictive", "splitbrain")
 # Learning rates of 200 steps that are to learn something; 0.1 of all others.
-RATES = {"predictive": 0.02}
+RATES = {"predictive": 0.05}
 # Sizes that a loss of CMC does not read, and refuses.
 UNREAD = {"in_batch": {"num_negatives"}, "patch": {"num_negatives", "hidden_dim"}}
 DIGITS = pathlib.Path(__file__).parents[2] / "configs" / "digits"
