@@ -49,7 +49,7 @@ def test_two_replicas_equal_one_device(case, float64, two_replicas):
     harness.assert_same_state(harness.state(single), harness.state(double), 1e-8)
 
 
-@pytest.mark.parametrize("case", ["nce, moving", "queue and jigsaws"])
+@EVERY
 def test_a_restored_method_goes_on_to_the_bit(case, tmp_path):
     """Property 3: Z, bank, queue, pointer and slow copies are in the checkpoint."""
     method = build(case, seed=1)

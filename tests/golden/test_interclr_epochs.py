@@ -52,8 +52,8 @@ def test_offline_labels_wait_for_their_epochs():
 def test_a_warm_start_is_the_base_alone_and_ends_with_a_clustering(labels):
     plan = harness.make_plan(steps_per_epoch=2)
     settings = dict(plan=plan, labels=labels, warm_start_epochs=2, min_cluster=0)
-    method = build("npid", **settings)
-    alone = harness.build("npid", plan=plan, loss="softmax", bank_start="embeddings")
+    method = build("npid", kind="graph", **settings)
+    alone = harness.build("npid", kind="graph", plan=plan, loss="softmax", bank_start="embeddings")
     rows = np.random.default_rng(3).normal(size=[RECORDS, 128]).astype(np.float32)
     for each in (method, alone):
         each.start_epoch(0, lambda network: tf.constant(rows))
@@ -96,3 +96,20 @@ def test_two_replicas_stay_equal_over_twenty_steps(two_replicas):
         one, two = (v.numpy() for v in two_replicas.experimental_local_results(variable))
         np.testing.assert_array_equal(one, two)
     assert int(method.base.queue.pointer.numpy()) == 160
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("base, settings", [("npid", {"sampler": "random"}), ("byol", {})])
+def test_other_bases_on_two_replicas_equal_one_device(base, settings, float64, two_replicas):
+    """Property 18, with draws for every anchor and with two anchors an image."""
+    single = build(base, **settings)
+    with two_replicas.scope():
+        double = build(base, kind="graph", **settings)
+    rows = tf.constant(np.random.default_rng(3).normal(size=[RECORDS, single.base.embedding_dim]))
+    for method in (single, double):
+        method.start_epoch(0, lambda network: rows)
+        advance = method.make_train_function(force=True)
+        for seed in range(3):
+            batch = harness.make_batch(base, seed=seed)
+            advance(iter([batch if method is single else harness.spread(two_replicas, batch)]))
+    harness.assert_same_state(harness.state(single), harness.state(double), 1e-8)

@@ -61,10 +61,9 @@ def contrast(rows, own, others, loss, temperature=0.07):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "loss, kind, hidden_dim",
-    [("nce", "eager", 0), ("nce", "graph", 32), ("softmax", "graph", 0), ("softmax", "eager", 32)],
-)
+@pytest.mark.parametrize("loss", ["nce", "softmax"])
+@pytest.mark.parametrize("kind", ["eager", "graph"])
+@pytest.mark.parametrize("hidden_dim", [0, 32])
 def test_two_steps(loss, kind, hidden_dim):
     """Losses and bank of two steps (Eq. 5); the bank follows the image alone."""
     method = harness.build(NAME, kind=kind, loss=loss, jigsaw_weight=0.3, hidden_dim=hidden_dim)

@@ -269,9 +269,10 @@ def test_one_program_for_several_replicas_is_refused(tmp_path):
         start(tmp_path, "--strategy=mirrored", "--xla_step")
 
 
-def test_addons_train_a_step_or_say_what_is_missing(tmp_path):
+@pytest.mark.parametrize("name", ["lamb", "novograd"])
+def test_addons_train_a_step_or_say_what_is_missing(tmp_path, name):
     other = [flag for flag in TINY if not flag.startswith("--optimizer")]
-    wanted = config.parse([*other, "--optimizer=lamb", "--steps=2"])[0]
+    wanted = config.parse([*other, f"--optimizer={name}", "--steps=2"])[0]
     if tf.__version__ >= "2.16":
         with pytest.raises(ImportError, match="expects tensorflow-addons.*Remedy"):
             training.prepare(wanted)

@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from tests.training.test_loop import QUICK
+from tests.training.test_loop import QUICK, TINY
 from tfssl import config, training
 from tfssl.training.reports import read_rows
 
@@ -42,7 +42,7 @@ def free_ports(count):
 
 @pytest.mark.slow
 def test_two_workers_agree_with_one_process(tmp_path):
-    flags = [*QUICK, "--steps=4", "--log_every=1", "--save_every=2", "--final_export"]
+    flags = [*TINY, "--steps=4", "--log_every=1", "--save_every=2", "--final_export"]
     cluster = [f"127.0.0.1:{port}" for port in free_ports(2)]
     workers = [
         start(tmp_path / "pair", [*flags, "--strategy=multiworker"], cluster, task)
@@ -62,6 +62,7 @@ def test_two_workers_agree_with_one_process(tmp_path):
     assert [row["step"] for row in received] == [1, 2, 3, 4]
     for one, other in zip(expected, received):
         assert other["loss"] == pytest.approx(one["loss"], rel=1e-4)
+        assert other["mi-target"] == pytest.approx(one["mi-target"], rel=1e-2)
     assert (tmp_path / "pair" / "backbone" / "saved_model.pb").is_file()
     assert "images/s" in logs[0] and "images/s" not in logs[1]
 

@@ -69,7 +69,8 @@ def traced(features: Callable, images: tf.Tensor) -> Callable[[tf.Tensor], tf.Te
         return tf.cast(features(batch, **options), tf.float32)
 
     specification = tf.TensorSpec([None, *images.shape[1:]], images.dtype)
-    return tf.function(run, input_signature=[specification], autograph=False)
+    # With autograph: the function is the caller's, and may branch on tensors.
+    return tf.function(run, input_signature=[specification])
 
 
 def raw_pixels(images: tf.Tensor) -> tf.Tensor:
