@@ -58,7 +58,6 @@ def float64():
 def _seeded():
     """Initial weights repeat from run to run; the precision policy never leaks out of a test."""
     random_inputs.begin_test()
-    tf.keras.utils.set_random_seed(20221107)
     yield
     tf.keras.mixed_precision.set_global_policy("float32")
     tf.keras.backend.set_floatx("float32")

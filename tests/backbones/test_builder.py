@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.random_inputs import normal
 from tfssl import backbones
 from tfssl.backbones.builder import BackboneConfig
 from tfssl.backbones.resnet import ARCHITECTURES
@@ -122,7 +123,7 @@ def test_one_model_takes_images_of_any_shape_and_pools_the_last_map(name):
     model = backbones.build(name, image_size=64, width=0.125)
     both = tf.keras.Model(model.inputs, [model.output, list(model.stage_outputs.values())[-1]])
     for shape in ((64, 64), (96, 96), (75, 50)):
-        features, last = both(tf.random.normal([2, *shape, 3]))
+        features, last = both(normal([2, *shape, 3]))
         assert features.shape == (2, model.feature_dim)
         np.testing.assert_allclose(features, tf.reduce_mean(last, [1, 2]), rtol=1e-5, atol=1e-6)
 
@@ -131,12 +132,12 @@ def test_one_model_takes_images_of_any_shape_and_pools_the_last_map(name):
 @pytest.mark.parametrize("size", [1, 8, 33])
 def test_tiny_takes_any_size(stem, size):
     model = backbones.build("tiny", image_size=size, stem=stem)
-    assert model(tf.random.normal([2, size, size, 3])).shape == (2, 16)
+    assert model(normal([2, size, size, 3])).shape == (2, 16)
     assert list(model.stage_outputs) == ["stem", "stage1"]
 
 
 def test_zero_initialised_residuals_make_every_block_the_identity_of_its_shortcut():
-    images = tf.random.normal([2, 32, 32, 3])
+    images = normal([2, 32, 32, 3])
     model = backbones.build("resnet18", image_size=32, stem="cifar", width=0.25)
     zeros = [
         layer.name

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.random_inputs import normal
 from tfssl.backbones import convolution as module
 
 
@@ -38,7 +39,7 @@ def test_values_and_gradients(policy, tolerance, stride, graph, by_keras, monkey
         monkeypatch.setattr(module, "_differentiates_groups", lambda dtype: False)
     model = _layer(4, stride, policy)
     kernel = model.layers[-1].kernel
-    images = tf.random.normal([3, 7, 6, 8], dtype=policy)
+    images = normal([3, 7, 6, 8], dtype=policy)
     step = tf.function(_value_and_gradients, autograph=False) if graph else _value_and_gradients
     ours = step(model, images, kernel)
     theirs = _value_and_gradients(lambda x: _reference(x, kernel, 4, stride), images, kernel)
@@ -62,7 +63,7 @@ def test_plain_op_is_used_exactly_where_it_has_gradients(policy):
 def test_half_precision_has_gradients(policy):
     model = _layer(4, 1, policy)
     kernel = model.layers[-1].kernel
-    images = tf.random.normal([3, 7, 6, 8])
+    images = normal([3, 7, 6, 8])
     ours = _value_and_gradients(model, images, kernel)
     theirs = _value_and_gradients(lambda x: _reference(x, kernel, 4, 1), images, kernel)
     for a, b in zip(ours, theirs):
@@ -74,7 +75,7 @@ def test_gradients_under_two_replicas(policy, two_replicas):
     with two_replicas.scope():
         model = _layer(4, 1, policy)
     kernel = model.layers[-1].kernel
-    images = tf.random.normal([2, 7, 6, 8])
+    images = normal([2, 7, 6, 8])
 
     @tf.function(autograph=False)
     def step():

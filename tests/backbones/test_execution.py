@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.random_inputs import fresh_rng
+from tests.random_inputs import fresh_rng, normal
 from tfssl import backbones
 
 
@@ -20,7 +20,7 @@ def _step(model, images):
 @pytest.mark.parametrize("name", ["tiny", "resnet18"])
 @pytest.mark.parametrize("synchronized", [None, True])
 def test_half_precision_policies(policy, name, synchronized):
-    images = tf.random.normal([8, 32, 32, 3])
+    images = normal([8, 32, 32, 3])
     options = dict(image_size=32, stem="cifar_stride2", width=0.25)
     reference = backbones.build(name, **options)
     expected = reference(images, training=True)
@@ -59,7 +59,7 @@ def test_synchronised_statistics_survive_half_precision():
 @pytest.mark.parametrize("stem", ["imagenet", "cifar_stride2"])
 @pytest.mark.parametrize("synchronized", [None, True])
 def test_training_forward_compiles_with_xla_and_agrees_with_eager(stem, synchronized):
-    images = tf.random.normal([8, 16, 16, 3])
+    images = normal([8, 16, 16, 3])
     model = backbones.build("tiny", image_size=16, stem=stem, synchronized=synchronized)
     twin = backbones.build("tiny", image_size=16, stem=stem, synchronized=synchronized)
     backbones.load_torch_state(twin, backbones.torch_state(model))
@@ -86,7 +86,7 @@ def test_synchronised_by_default_under_two_replicas_only(two_replicas):
 
 
 def test_two_replicas_equal_one_device(two_replicas, float64):
-    images = tf.random.normal([8, 16, 16, 3], dtype=tf.float64)
+    images = normal([8, 16, 16, 3], dtype=tf.float64)
     alone = backbones.build("tiny", image_size=16, synchronized=True)
     with two_replicas.scope():
         together = backbones.build("tiny", image_size=16)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.random_inputs import fresh_rng
+from tests.random_inputs import fresh_rng, normal
 from tfssl import backbones
 from tfssl.backbones.convolution import convolution
 
@@ -65,7 +65,7 @@ def test_saved_model_reloads_without_this_library(kind, tmp_path):
 
 def test_checkpoint_restores_weights_and_statistics(tmp_path):
     model = backbones.build("tiny", image_size=16)
-    model(tf.random.normal([4, 16, 16, 3]), training=True)
+    model(normal([4, 16, 16, 3]), training=True)
     path = tf.train.Checkpoint(model=model).save(str(tmp_path / "ckpt"))
     other = backbones.build("tiny", image_size=16)
     status = tf.train.Checkpoint(model=other).restore(path)
@@ -79,7 +79,7 @@ def test_clone_has_the_same_structure_and_its_own_weights():
     model = backbones.build("tiny", image_size=16)
     clone = tf.keras.models.clone_model(model)
     clone.set_weights(model.get_weights())
-    images = tf.random.normal([2, 16, 16, 3])
+    images = normal([2, 16, 16, 3])
     np.testing.assert_array_equal(clone(images), model(images))
     clone.get_layer("conv1").kernel.assign_add(tf.ones([7, 7, 3, 8]))
     assert not np.allclose(clone(images), model(images))

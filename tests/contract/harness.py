@@ -8,6 +8,7 @@ from typing import Dict, List, Optional, Sequence, Tuple
 import numpy as np
 import tensorflow as tf
 
+from tests.random_inputs import seed_weights
 from tfssl import backbones, config, methods, settings
 from tfssl.training import SGD
 
@@ -108,7 +109,7 @@ def build(
 
     `kind` is how its step runs: "eager", which is the cheapest for a few steps, "graph" or "xla".
     """
-    tf.keras.utils.set_random_seed(seed)
+    seed_weights(seed)
     method = methods.get(name)(
         small_settings(name, sizes, **overrides),
         plan or make_plan(view_channels=channels_of(name)),

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.random_inputs import fresh_rng
+from tests.random_inputs import fresh_rng, seed_weights
 from tfssl import evaluation
 
 QUICK = {"steps": 8, "width": 0.05, "batch_size": 16, "num_negatives": 3}
@@ -125,7 +125,7 @@ def test_a_run_repeats_to_the_bit_in_any_number_of_calls(monkeypatch):
     found = evaluation.mine(first, second, **settings)
     other = evaluation.mine(first, second, seed=1, **settings)
     assert other["estimate"] != found["estimate"]
-    tf.keras.utils.set_random_seed(1)
+    seed_weights(1)
     for module in ("mine", "mine_steps"):
         # By the list of modules: `evaluation.mine` is the function.
         monkeypatch.setattr(sys.modules[f"tfssl.evaluation.{module}"], "CHUNK", 5)

@@ -181,8 +181,10 @@ def test_noise_contrastive_gradient_of_a_whole_bank(repeats):
     received = tape.gradient(each, tensor).numpy()[0] * temperature
     softmax = p - np.eye(7)[positive]
     weights = repeats / (p + repeats)
-    np.testing.assert_allclose(received, (weights * softmax) @ bank, rtol=1e-5, atol=1e-12)
+    # Scores become float32: a coordinate near zero is a difference of larger ones.
+    rounding = 1e-6 * np.abs(bank).max()
+    np.testing.assert_allclose(received, (weights * softmax) @ bank, rtol=1e-5, atol=rounding)
     gap = np.abs((weights - 1) * softmax).max()
     assert gap * repeats == pytest.approx(np.abs(p * softmax).max(), rel=1 / repeats)
     difference = np.abs(received - softmax @ bank).max()
-    assert difference <= 7 * np.abs(bank).max() * gap * 1.001
+    assert difference <= 7 * np.abs(bank).max() * gap + rounding

@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 
 from tests.contract import harness
+from tests.random_inputs import seed_weights
 from tfssl import backbones, methods
 from tfssl.methods import cmc
 from tfssl.settings import SettingsError
@@ -17,7 +18,7 @@ PLACES = dict(loss="patch", patch_anchors="places", projection_dim=6)
 
 def build_crops(**options):
     """The method with two narrow networks of crops."""
-    tf.keras.utils.set_random_seed(0)
+    seed_weights(0)
     method = methods.get("cmc")(
         cmc.Config(**{**PLACES, "patch_layer": "fold", **options}),
         harness.make_plan(view_channels=(1, 2), view_size=SIZE),

@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 
 from tests.contract import harness
+from tests.random_inputs import normal
 from tfssl import methods, ops
 
 NAME = "pirl"
@@ -112,7 +113,7 @@ def test_both_branches_have_the_same_negatives(monkeypatch):
     """With equal embeddings they are equal in everything."""
     method = harness.build(NAME, num_negatives=5)
     batch = harness.make_batch(NAME)
-    rows = tf.random.normal([8, 128])
+    rows = normal([8, 128])
     monkeypatch.setattr(method, "network", lambda images, training: rows)
     monkeypatch.setattr(method, "_jigsaw", lambda patches: rows)
     _, logs = method.compute(batch)

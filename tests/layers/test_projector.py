@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.random_inputs import fresh_rng
+from tests.random_inputs import fresh_rng, normal
 from tfssl.layers import projector
 
 
@@ -148,7 +148,7 @@ def test_float64_policy_keeps_float64(float64):
 
 def test_compiles_with_xla_and_agrees_with_eager():
     model = projector(6, hidden_dims=(5,), output_dim=4, output_norm="batch")
-    inputs = tf.random.normal([9, 6])
+    inputs = normal([9, 6])
     eager = model(inputs, training=True)
     compiled = tf.function(lambda x: model(x, training=True), jit_compile=True, autograph=False)(
         inputs

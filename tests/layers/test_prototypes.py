@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.random_inputs import fresh_rng
+from tests.random_inputs import fresh_rng, normal
 from tfssl.layers import Prototypes
 
 
@@ -54,8 +54,8 @@ def test_size_and_initial_weights_of_mira():
 
 def test_gradient_against_finite_differences_and_orthogonal_to_the_kernel(float64):
     layer = Prototypes(3)
-    embeddings = tf.random.normal([4, 5], dtype=tf.float64)
-    weights = tf.random.normal([4, 3], dtype=tf.float64)
+    embeddings = normal([4, 5], dtype=tf.float64)
+    weights = normal([4, 3], dtype=tf.float64)
     layer(embeddings)
     with tf.GradientTape() as tape:
         tape.watch(embeddings)
@@ -79,7 +79,7 @@ def test_gradient_against_finite_differences_and_orthogonal_to_the_kernel(float6
 def test_half_precision_embeddings_get_float32_logits(policy):
     tf.keras.mixed_precision.set_global_policy(policy)
     layer = Prototypes(11)
-    embeddings = tf.cast(100 * tf.random.normal([5, 64]), policy[len("mixed_") :])
+    embeddings = tf.cast(100 * normal([5, 64]), policy[len("mixed_") :])
     logits = layer(embeddings)
     assert logits.dtype == layer.kernel.dtype == tf.float32
     expected = _cosines(tf.cast(embeddings, tf.float32), layer.kernel.numpy())
@@ -100,7 +100,7 @@ def test_extreme_rows_stay_finite(row):
 
 def test_graph_and_xla_equal_eager():
     layer = Prototypes(9)
-    embeddings = tf.random.normal([6, 5])
+    embeddings = normal([6, 5])
     expected = layer(embeddings)
     for compile_it in (False, True):
         logits = tf.function(layer, jit_compile=compile_it, autograph=False)(embeddings)

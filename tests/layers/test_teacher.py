@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.random_inputs import fresh_rng
+from tests.random_inputs import fresh_rng, normal
 from tfssl import backbones
 from tfssl.layers import Teacher, projector
 
@@ -47,7 +47,7 @@ def test_starts_as_an_exact_copy_with_weights_of_its_own():
     _move(online)
     teacher = Teacher(_encoder, online)
     _assert_all_equal(_values(teacher.network.weights), _values(online.weights))
-    images = tf.random.normal([4, SIZE, SIZE, 3])
+    images = normal([4, SIZE, SIZE, 3])
     np.testing.assert_array_equal(teacher(images), online(images, training=True))
     before = _values(teacher.network.trainable_weights)
     _move(online)
@@ -102,21 +102,21 @@ def test_update_leaves_moving_statistics_to_the_teacher():
     online = _encoder()
     teacher = Teacher(_encoder, online)
     own = _values(teacher.network.non_trainable_weights)
-    online(10 + tf.random.normal([8, SIZE, SIZE, 3]), training=True)
+    online(10 + normal([8, SIZE, SIZE, 3]), training=True)
     teacher.update(0.5)
     _assert_all_equal(_values(teacher.network.non_trainable_weights), own)
-    teacher(5 * tf.random.normal([8, SIZE, SIZE, 3]))
+    teacher(5 * normal([8, SIZE, SIZE, 3]))
     moved = _values(teacher.network.non_trainable_weights)
     assert all(not np.array_equal(a, b) for a, b in zip(moved, own))
     # Evaluation reads them and leaves them.
-    teacher(tf.random.normal([8, SIZE, SIZE, 3]), training=False)
+    teacher(normal([8, SIZE, SIZE, 3]), training=False)
     _assert_all_equal(_values(teacher.network.non_trainable_weights), moved)
 
 
 def test_training_mode_normalises_by_the_batch():
     online = _encoder()
     teacher = Teacher(_encoder, online)
-    images = tf.random.normal([8, SIZE, SIZE, 3])
+    images = normal([8, SIZE, SIZE, 3])
     np.testing.assert_allclose(teacher(images), teacher(images), atol=1e-6)
     assert not np.allclose(teacher(images), teacher(images, training=False), atol=1e-3)
 
@@ -124,7 +124,7 @@ def test_training_mode_normalises_by_the_batch():
 def test_no_gradient_reaches_the_teacher_or_passes_through_it():
     online = _encoder()
     teacher = Teacher(_encoder, online)
-    images = tf.random.normal([4, SIZE, SIZE, 3])
+    images = normal([4, SIZE, SIZE, 3])
     with tf.GradientTape() as tape:
         tape.watch(images)
         loss = tf.reduce_sum(teacher(images) ** 2)
@@ -179,7 +179,7 @@ def test_mixed_precision_averages_in_float32(policy):
         np.testing.assert_allclose(
             e, 0.9999 * b.astype(np.float64) + 0.0001 * o, rtol=1e-6, atol=1e-7
         )
-    assert teacher(tf.random.normal([4, SIZE, SIZE, 3])).dtype == tf.float32
+    assert teacher(normal([4, SIZE, SIZE, 3])).dtype == tf.float32
 
 
 def test_update_where_variables_read_as_half_precision_is_refused():
@@ -191,7 +191,7 @@ def test_update_where_variables_read_as_half_precision_is_refused():
             return self.teacher(images)
 
     with pytest.raises(ValueError, match="update: expected a call from outside.*bfloat16"):
-        Wrong()(tf.random.normal([4, SIZE, SIZE, 3]))
+        Wrong()(normal([4, SIZE, SIZE, 3]))
 
 
 def test_float64_momentum_is_not_rounded_to_float32(float64):
@@ -213,7 +213,7 @@ def test_every_replica_makes_the_same_update(two_replicas):
     start = _values(method.teacher.network.trainable_weights)
     _move(method.online)
     online = _values(method.online.trainable_weights)
-    images = tf.random.normal([8, SIZE, SIZE, 3])
+    images = normal([8, SIZE, SIZE, 3])
     halves = two_replicas.experimental_distribute_values_from_function(
         lambda context: images[4 * context.replica_id_in_sync_group :][:4]
     )
@@ -242,7 +242,7 @@ def test_every_replica_makes_the_same_update(two_replicas):
 
 
 def test_whole_step_compiles_and_agrees_with_eager():
-    images = tf.random.normal([4, SIZE, SIZE, 3])
+    images = normal([4, SIZE, SIZE, 3])
     online, twin = _encoder(), _encoder()
     twin.set_weights(online.get_weights())
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.random_inputs import fresh_rng
+from tests.random_inputs import fresh_rng, normal
 from tests.training.test_loop import SHORT
 from tfssl import config, training
 from tfssl.settings import SettingsError
@@ -128,7 +128,7 @@ def test_a_gradient_of_none_leaves_its_variable(name):
 @every_optimizer
 def test_the_loss_scaler_takes_its_scale_out_and_skips_infinite_gradients(name):
     plain, scaled = tf.Variable(tf.ones([2, 3])), tf.Variable(tf.ones([2, 3]))
-    gradient = tf.random.normal([2, 3])
+    gradient = normal([2, 3])
     MAKERS[name]().apply_gradients([(gradient, plain)])
     scaler = tf.keras.mixed_precision.LossScaleOptimizer(MAKERS[name](), initial_scale=128.0)
     scaler.build([scaled])

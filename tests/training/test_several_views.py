@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.random_inputs import seed_weights
 from tests.training.test_loop import SHORT, start
 from tfssl import config, training
 from tfssl.evaluation import EvaluationConfig
@@ -26,7 +27,7 @@ FLAGS = [
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     """The finished run, restored as tools/evaluate.py restores it."""
-    tf.keras.utils.set_random_seed(1)
+    seed_weights(1)
     experiment, run = start(tmp_path_factory.mktemp("several"), flags=FLAGS)
     training.train(experiment, run)
     return training.restore(config.read_run(run), run)[0], run

@@ -19,7 +19,7 @@ class Embeddings(NamedTuple):
 
     Attributes:
         anchors: for each view that learns, `[batch, dim]` unit rows with gradient; of views that
-            have encoders of their own, all in one `[batch, views, dim]`. None where features of
+            have encoders of their own, all in one `[batch, views, dim]`. Empty where features of
             places are compared.
         stored: unit rows without gradient, what queue or bank keep of the images: `[batch, dim]`,
             or `[batch, views, dim]`. None where nothing is kept.

@@ -110,7 +110,7 @@ def _for_each(function, number, shapes, types):
     results = [tf.TensorArray(t, number, element_shape=s) for t, s in zip(types, shapes)]
     _, *results = tf.while_loop(
         lambda i, *_: i < number,
-        lambda i, *all: (i + 1, *(r.write(i, f) for r, f in zip(all, function(i)))),
+        lambda i, *kept: (i + 1, *(r.write(i, f) for r, f in zip(kept, function(i)))),
         (tf.constant(0), *results),
         # Two at a time: one's rows come from memory while the other's are multiplied.
         parallel_iterations=2,
