@@ -2,9 +2,9 @@
 
     python tools/plot.py mi_accuracy --sweep_dir=sweeps/colours
 
-mi_accuracy: the accuracy of every run of a sweep over the information that its views share (CMC,
-Figure 5). Both are measured before, by the sweep's own command with --protocol=information and with
---protocol=linear. The picture goes to <sweep_dir>/mi_accuracy.png.
+mi_accuracy: the accuracy of every finished run in a sweep's folder over the information that its
+views share (CMC, Figure 5). Both are measured before, by the sweep's own command with
+--protocol=information and with --protocol=linear. The picture goes to <sweep_dir>/mi_accuracy.png.
 """
 
 import pathlib

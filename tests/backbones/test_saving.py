@@ -43,12 +43,17 @@ def _joint():
     return backbones.concatenate(encoders, [1, 2])
 
 
-@pytest.mark.parametrize("kind", ["grouped", "joint"])
+@pytest.mark.parametrize(
+    "kind", ["tiny", "grouped", "joint", pytest.param("resnet18", marks=pytest.mark.slow)]
+)
 def test_saved_model_reloads_without_this_library(kind, tmp_path):
     if kind == "grouped":
         model = _grouped()
-    else:
+    elif kind == "joint":
         model = _joint()
+    else:
+        options = dict(stem="cifar", width=0.125, zero_init_residual=False)
+        model = backbones.build(kind, image_size=32, **options)
     images = fresh_rng().normal(size=(2, 32, 32, 3)).astype(np.float32)
     np.savez(tmp_path / "io.npz", images=images, features=model(images, training=False))
     model.save(tmp_path / "model", save_format="tf")

@@ -15,19 +15,10 @@ EVERY = pytest.mark.parametrize("name", methods.names())
 WHOLE = [name for name in methods.names() if name not in harness.CHANNELS]
 # Tests that take seconds: on the newest stack, where slow ones are left out, with one method.
 QUICK = ("npid",)
-
-
-def _slow_but_quick(names):
-    """Parameters that are marked as slow, except for the quick method."""
-    return [n if n in QUICK else pytest.param(n, marks=pytest.mark.slow) for n in names]
-
-
-HEAVY = pytest.mark.parametrize("name", _slow_but_quick(methods.names()))
-# One program of the whole step says no more of these: theirs are made of parts of the others'.
-OF_THE_SAME_PARTS = ("deepcluster", "local_aggregation", "moco", "simclr", "simsiam", "splitbrain")
-AS_ONE_PROGRAM = [n for n in methods.names() if n not in OF_THE_SAME_PARTS]
-# Of different kernels; what the others compute with XLA is made of the same functions.
-WITH_KERNELS = _slow_but_quick(["npid", "cmc", "mira"])
+HEAVY = pytest.mark.parametrize(
+    "name",
+    [n if n in QUICK else pytest.param(n, marks=pytest.mark.slow) for n in methods.names()],
+)
 
 FORBIDDEN_IN_XLA = {"Where", "Unique", "UniqueV2"}
 FORBIDDEN_WORDS = ("PyFunc", "String")
@@ -54,7 +45,7 @@ def test_loss_starts_near_its_chance_level(name):
         assert loss == pytest.approx(method.chance_level, rel=0.15)
 
 
-@pytest.mark.parametrize("name", _slow_but_quick(AS_ONE_PROGRAM))
+@HEAVY
 def test_eager_and_one_xla_program_agree(name, float64):
     """The graph without XLA is compared with eager steps where two replicas run it."""
     batch = harness.make_batch(name)
@@ -95,7 +86,7 @@ def _functions(graph):
     return [f for f in graph._functions.values() if hasattr(f, "graph")]
 
 
-@pytest.mark.parametrize("name", WITH_KERNELS)
+@HEAVY
 def test_one_xla_program_agrees_in_float32(name):
     """What users run: single precision, whose sums an XLA program orders in its own way."""
     batch = harness.make_batch(name)
@@ -170,12 +161,8 @@ def test_restored_method_makes_the_same_next_step(name, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "name, policy",
-    [(name, "mixed_float16") for name in methods.names()]
-    # Its range is that of float32: two methods stand for the others.
-    + [(name, "mixed_bfloat16") for name in ("mira", "cmc")],
-)
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+@pytest.mark.parametrize("name", methods.names())
 def test_half_precision_stays_finite(name, policy):
     tf.keras.mixed_precision.set_global_policy(policy)
     method = harness.build(name)

@@ -35,12 +35,9 @@ def test_a_mistake_is_one_sentence_and_exit_code_2(tmp_path):
 @pytest.mark.parametrize(
     "tool, flags",
     [
+        ("train", ["--mira_beta", "--batch_size", "--run_dir", "AlexNets have first layers"]),
         ("evaluate", ["--protocol", "--linear_milestones", "--run_dir"]),
-        # All flags of a training are among them.
-        (
-            "sweep",
-            ["--grid", "--seeds", "--sweep_dir", "--mira_beta", "AlexNets have first layers"],
-        ),
+        ("sweep", ["--grid", "--seeds", "--sweep_dir", "--mira_beta", "--protocol"]),
     ],
 )
 def test_help_lists_the_flags(tool, flags):
