@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from tests.training.test_loop import QUICK, TINY
+from tests.training.short_runs import QUICK, TINY
 
 ROOT = pathlib.Path(__file__).parents[2]
 

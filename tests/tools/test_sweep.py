@@ -10,7 +10,7 @@ import time
 import pytest
 
 from tests.tools.test_command_lines import ROOT, run
-from tests.training.test_loop import QUICK
+from tests.training.short_runs import QUICK
 
 FLAGS = [
     *QUICK,

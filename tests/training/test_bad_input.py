@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.training.test_loop import TINY
+from tests.training.short_runs import TINY
 from tfssl import config, training
 from tfssl.settings import SettingsError
 

@@ -10,7 +10,7 @@ import time
 import pytest
 import tensorflow as tf
 
-from tests.training.test_loop import SHORT
+from tests.training.short_runs import SHORT
 
 ROOT = pathlib.Path(__file__).parents[2]
 

@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from tests.training.test_loop import QUICK, TINY
+from tests.training.short_runs import QUICK, TINY
 from tfssl import config, training
 from tfssl.training.reports import read_rows
 

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from tests.random_inputs import fresh_rng, normal
-from tests.training.test_loop import SHORT
+from tests.training.short_runs import SHORT
 from tfssl import config, training
 from tfssl.settings import SettingsError
 from tfssl.training.optimizers import LARS, SGD, AdamW

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from tests.random_inputs import seed_weights
-from tests.training.test_loop import SHORT, start
+from tests.training.short_runs import SHORT, start
 from tfssl import config, training
 from tfssl.evaluation import EvaluationConfig
 from tfssl.settings import SettingsError

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from tests.random_inputs import fresh_rng
-from tests.training.test_loop import TINY
+from tests.training.short_runs import TINY
 from tfssl import config, data, training
 from tfssl.settings import SettingsError
 from tfssl.training.stream import Stream

@@ -3,7 +3,7 @@
 import pytest
 from absl import flags
 
-from tests.training.test_loop import TINY
+from tests.training.short_runs import TINY
 from tfssl import config
 from tfssl.training import sweeps
 

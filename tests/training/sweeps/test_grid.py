@@ -6,7 +6,7 @@ import pytest
 from absl import flags
 
 from tests.random_inputs import fresh_rng
-from tests.training.test_loop import TINY
+from tests.training.short_runs import TINY
 from tfssl import config
 from tfssl.evaluation import EvaluationConfig
 from tfssl.settings import SettingsError
