@@ -73,11 +73,10 @@ class Jigsaw:
         Returns:
             `[9, patch, patch, channels]`, the cells in raster order.
         """
-        corners = [
-            [row * self.cell, column * self.cell, 0]
-            for row in range(_SIDE)
-            for column in range(_SIDE)
-        ]
-        begins = tf.constant(corners) + tf.pad(offsets, [[0, 0], [0, 1]])
-        size = [self.patch, self.patch, image.shape[-1]]
-        return tf.stack([tf.slice(image, begins[i], size) for i in range(NUM_PATCHES)])
+        corners = [(row, column) for row in range(_SIDE) for column in range(_SIDE)]
+        begins = self.cell * tf.constant(corners) + offsets
+        places = begins[:, tf.newaxis] + tf.range(self.patch)[:, tf.newaxis]
+        rows, columns = places[:, :, tf.newaxis, 0], places[:, tf.newaxis, :, 1]
+        # XLA would compile anew for every place of a slice.
+        pixels = tf.reshape(image, [self.crop**2, image.shape[-1]])
+        return tf.gather(pixels, rows * self.crop + columns)

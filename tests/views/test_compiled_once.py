@@ -1,0 +1,33 @@
+"""A compiled view depends on no value of its inputs: XLA would compile it anew for every batch."""
+
+import re
+
+import pytest
+import tensorflow as tf
+
+from tfssl import views
+from tfssl.ops import fold_key
+
+CASES = [(name, {}) for name in views.FAMILIES]
+CASES += [("lab", {"jigsaw": True, "rand_augment": True}), ("simclr", {"jigsaw": True})]
+
+
+def parameters(program, *inputs):
+    """Types and shapes that the compiled program takes; what it knows as it is compiled is none."""
+    text = program.experimental_get_compiler_ir(*inputs)(stage="hlo")
+    layout = re.search(r"entry_computation_layout={\((.*?)\)->", text)[1]
+    return re.findall(r"[a-z]+[0-9]*\[[0-9,]*\]", layout)
+
+
+def test_what_is_known_as_a_program_is_compiled_is_no_parameter():
+    """This is how a slice at a place of its inputs would be found out."""
+    program = tf.function(lambda x, place: tf.slice(x, [place], [2]), jit_compile=True)
+    assert parameters(program, tf.zeros([5]), tf.constant(1)) == ["f32[5]"]
+
+
+@pytest.mark.parametrize("name, options", CASES)
+def test_images_and_keys_are_parameters(name, options):
+    family = views.build(name, image_size=24, **options)
+    images, keys = tf.zeros([2, 32, 32, 3], tf.uint8), fold_key(0, tf.range(2))
+    for maker in dict.fromkeys(family._views):
+        assert parameters(maker.make, images, keys) == ["u8[2,32,32,3]", "s64[2]"]
