@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.compiled import parameters
 from tests.contract import harness
 from tests.contract.every import HEAVY
 from tfssl import methods
@@ -52,6 +53,18 @@ def test_step_is_ready_for_xla_and_traced_once(name):
 def _functions(graph):
     """The functions that a graph calls, for looking inside."""
     return [f for f in graph._functions.values() if hasattr(f, "graph")]
+
+
+@HEAVY
+def test_a_step_depends_on_no_value_of_its_batch(name):
+    """XLA would compile it anew for every batch."""
+    method, batch = harness.build(name), harness.make_batch(name)
+    program = tf.function(method.train_step, jit_compile=True, autograph=False)
+    wanted = parameters(tf.function(lambda b: b["index"], jit_compile=True), batch)
+    received = parameters(program, batch)
+    assert len(wanted) == len(tf.nest.flatten(batch))
+    for kind in wanted:
+        assert received.count(kind) >= wanted.count(kind), kind
 
 
 @HEAVY

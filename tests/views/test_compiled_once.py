@@ -1,22 +1,14 @@
 """A compiled view depends on no value of its inputs: XLA would compile it anew for every batch."""
 
-import re
-
 import pytest
 import tensorflow as tf
 
+from tests.compiled import parameters
 from tfssl import views
 from tfssl.ops import fold_key
 
 CASES = [(name, {}) for name in views.FAMILIES]
 CASES += [("lab", {"jigsaw": True, "rand_augment": True}), ("simclr", {"jigsaw": True})]
-
-
-def parameters(program, *inputs):
-    """Types and shapes that the compiled program takes; what it knows as it is compiled is none."""
-    text = program.experimental_get_compiler_ir(*inputs)(stage="hlo")
-    layout = re.search(r"entry_computation_layout={\((.*?)\)->", text)[1]
-    return re.findall(r"[a-z]+[0-9]*\[[0-9,]*\]", layout)
 
 
 def test_what_is_known_as_a_program_is_compiled_is_no_parameter():
