@@ -49,7 +49,7 @@ CLUTTER_SATURATION = 0.25
 
 _SEED = 1797
 _SPLITS = ("train", "test")
-_CHUNK = 1024  # Canvases drawn at once; bounds the memory of the intermediate arrays.
+_CHUNK = 256  # Canvases drawn at once: their intermediate arrays stay in the cache.
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 # Draws a canvas: background, digit, strokes and fragments.
 _NUM_DRAWS = 5 + 3 * CLOUD_CELLS**2 + 7 + 9 * (NUM_STROKES + NUM_FRAGMENTS)
@@ -133,7 +133,7 @@ def draw_canvases(split: str, indices: np.ndarray) -> tuple[np.ndarray, np.ndarr
 
 
 def _draw(draws: np.ndarray, images: np.ndarray, chosen: np.ndarray) -> np.ndarray:
-    """Composes canvases from uniform draws `[n, _NUM_DRAWS]`, back to front."""
+    """Composes canvases `[n, 32, 32, 3]` from uniform draws `[n, _NUM_DRAWS]`, back to front."""
     draw = iter(draws.T)
     # The digit's contrast comes first: the background leaves room for it in [0, 1].
     contrast = _between(draw, *DIGIT_CONTRAST)
@@ -148,7 +148,8 @@ def _draw(draws: np.ndarray, images: np.ndarray, chosen: np.ndarray) -> np.ndarr
         canvas = _paint(canvas, colour, _glyph(draw, others, FRAGMENT_SIZE, inside=False))
     colour = _colour(draw, luma + contrast, DIGIT_SATURATION)
     canvas = _paint(canvas, colour, _glyph(draw, images[chosen], DIGIT_SIZE, inside=True))
-    return np.rint(np.clip(canvas, 0.0, 1.0) * 255.0).astype(np.uint8)
+    pixels = np.rint(np.clip(canvas, 0.0, 1.0) * 255.0).astype(np.uint8)
+    return np.ascontiguousarray(pixels.transpose(0, 2, 3, 1))
 
 
 def _between(draw: Iterator[np.ndarray], low: float, high: float) -> np.ndarray:
@@ -170,15 +171,14 @@ def _clutter_colour(draw: Iterator[np.ndarray], luma: np.ndarray) -> np.ndarray:
 
 
 def _background(draw: Iterator[np.ndarray], luma: np.ndarray) -> np.ndarray:
-    """Soft clouds `[n, 32, 32, 3]` around a colour of the given luma `[n]`."""
+    """Soft clouds `[n, 3, 32, 32]` around a colour of the given luma `[n]`."""
     middle = _colour(draw, luma, BACKGROUND_SATURATION)
     cells = [next(draw) for _ in range(3 * CLOUD_CELLS**2)]
     cells = np.stack(cells, -1).reshape(-1, 3, CLOUD_CELLS, CLOUD_CELLS) - 0.5
     tint = cells - np.einsum("c,nchw->nhw", _LUMA, cells)[:, None]
     cells = CLOUD_GREY * cells[:, :1] + CLOUD_TINT * tint
     weights = _cubic_weights(np.float32([-4.0]), np.float32([CANVAS + 8.0]), CLOUD_CELLS)[0]
-    clouds = weights @ cells @ weights.T
-    return middle[:, None, None] + np.ascontiguousarray(clouds.transpose(0, 2, 3, 1))
+    return middle[:, :, None, None] + weights @ cells @ weights.T
 
 
 def _stroke(draw: Iterator[np.ndarray]) -> np.ndarray:
@@ -226,5 +226,5 @@ def _cubic_weights(start: np.ndarray, size: np.ndarray, samples: int) -> np.ndar
 
 
 def _paint(canvas: np.ndarray, colour: np.ndarray, coverage: np.ndarray) -> np.ndarray:
-    """Blends one colour a canvas `[n, 3]` over it where `coverage` `[n, 32, 32]` says so."""
-    return canvas + coverage[..., None] * (colour[:, None, None] - canvas)
+    """Blends a colour `[n, 3]` over each canvas, by the coverage `[n, 32, 32]` of its pixels."""
+    return canvas + coverage[:, None] * (colour[:, :, None, None] - canvas)
