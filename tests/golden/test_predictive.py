@@ -21,6 +21,11 @@ def predictions(method, batch):
     return found
 
 
+def explained(error, target):
+    """The share of the channels' variance that is not left."""
+    return 1 - np.mean(error**2) / np.mean(np.var(target, axis=(0, 1, 2)))
+
+
 @pytest.mark.parametrize("distance", ["l2", "l1"])
 @pytest.mark.parametrize("paradigm, pairs", [("full", 6), ("core", 4)])
 def test_losses_are_means_over_pixels(distance, paradigm, pairs):
@@ -35,10 +40,12 @@ def test_losses_are_means_over_pixels(distance, paradigm, pairs):
         error = found - batch["views"][j].numpy()
         value = np.mean(error**2 if distance == "l2" else np.abs(error))
         expected[f"loss/{i + 1}-{j + 1}"] = value
+        expected[f"explained/{i + 1}-{j + 1}"] = explained(error, batch["views"][j].numpy())
     logs = harness.step(method, batch)
     total = logs.pop("loss")
-    assert logs == pytest.approx(expected, rel=1e-4)
-    assert total == pytest.approx(sum(expected.values()), rel=1e-4)
+    assert logs == pytest.approx(expected, rel=1e-4, abs=1e-5)
+    losses = [value for name, value in expected.items() if name.startswith("loss/")]
+    assert total == pytest.approx(sum(losses), rel=1e-4)
 
 
 def test_missing_views():
@@ -50,5 +57,10 @@ def test_missing_views():
     first, second = predictions(method, batch)
     views = [view.numpy() for view in batch["views"]]
     logs = harness.step(method, batch)
-    assert logs["loss/1-2"] == pytest.approx(np.mean((first - views[1])[3:] ** 2), rel=1e-4)
-    assert logs["loss/2-1"] == pytest.approx(np.mean((second - views[0])[3:] ** 2), rel=1e-4)
+    for name, error, target in (
+        ("1-2", first - views[1], views[1]),
+        ("2-1", second - views[0], views[0]),
+    ):
+        assert logs[f"loss/{name}"] == pytest.approx(np.mean(error[3:] ** 2), rel=1e-4)
+        share = explained(error[3:], target[3:])
+        assert logs[f"explained/{name}"] == pytest.approx(share, rel=1e-4, abs=1e-5)

@@ -74,9 +74,13 @@ def test_regression():
     lab, batch = lab_batch()
     found = outputs(method, batch)
     small = (pooled(lab, found[0].shape[1]) - MEAN) / STD
-    expected = [np.mean((f - t) ** 2) / 2 for f, t in zip(found, (small[..., 1:], small[..., :1]))]
+    targets = (small[..., 1:], small[..., :1])
+    expected = [np.mean((f - t) ** 2) / 2 for f, t in zip(found, targets)]
+    spread = [np.mean(np.var(target, axis=(0, 1, 2))) for target in targets]
     logs = harness.step(method, batch)
     assert [logs["loss/1-2"], logs["loss/2-1"]] == pytest.approx(expected, rel=1e-4)
+    explained = [1 - 2 * loss / value for loss, value in zip(expected, spread)]
+    assert [logs["explained/1-2"], logs["explained/2-1"]] == pytest.approx(explained, rel=1e-4)
     assert method.chance_level is None
 
 

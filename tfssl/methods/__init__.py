@@ -7,7 +7,8 @@ import importlib
 import pkgutil
 from typing import List, Type
 
-from tfssl.methods._method import Method, Plan
+from tfssl.methods._method import Method
+from tfssl.methods._plan import Plan
 
 __all__ = ["Method", "Plan", "get", "names"]
 

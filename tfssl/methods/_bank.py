@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from tfssl import layers, ops
 from tfssl.methods._instance import Embeddings, InstanceMethod, softmax_level
-from tfssl.methods._method import Batch, Extract, Plan
+from tfssl.methods._plan import Batch, Extract, Plan
 from tfssl.settings import Settings, setting
 
 # (positive, negative, counts) -> mean.

@@ -10,7 +10,8 @@ from typing import List, NamedTuple, Optional, Tuple
 import tensorflow as tf
 
 from tfssl import layers, ops
-from tfssl.methods._method import Batch, Logs, Method, Plan
+from tfssl.methods._method import Method
+from tfssl.methods._plan import Batch, Logs, Plan
 from tfssl.settings import Settings
 
 

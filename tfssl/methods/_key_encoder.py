@@ -5,7 +5,7 @@ from typing import Tuple
 import tensorflow as tf
 
 from tfssl import layers
-from tfssl.methods._method import Plan
+from tfssl.methods._plan import Plan
 from tfssl.settings import SettingsError
 
 

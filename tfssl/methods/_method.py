@@ -7,7 +7,6 @@ A method subclasses `Method`, builds its networks in `__init__` and writes `comp
 sees the optimizer, the data source or the run directory.
 """
 
-import dataclasses
 from typing import Any, Callable, ClassVar, Dict, List, Optional, Tuple
 
 import numpy as np
@@ -15,39 +14,10 @@ import tensorflow as tf
 from absl import logging
 
 from tfssl.methods import _fit
+from tfssl.methods._plan import Batch, Extract, Logs, Plan
 from tfssl.methods._train_function import TrainFunction
 from tfssl.settings import Settings, SettingsError
 from tfssl.views import ViewFamily
-
-Batch = Dict[str, Any]
-Logs = Dict[str, tf.Tensor]
-# From a network, images -> `[batch, dim]`, to its outputs for all records, `[num_records, dim]`.
-Extract = Callable[[tf.keras.layers.Layer], tf.Tensor]
-
-
-@dataclasses.dataclass(frozen=True)
-class Plan:
-    """The sizes of a run, which schedules, banks and queues are made for.
-
-    Attributes:
-        batch_size: rows of a global batch, over all replicas and micro-batches.
-        steps_per_epoch: optimizer steps in an epoch.
-        total_steps: optimizer steps in the run.
-        num_records: N; record indices are 0..N-1.
-        micro_batches: parts of a batch that pass one after another, for gradient accumulation.
-        seed: the run's; what a method draws for itself is keyed by it.
-        view_channels: channels of each view, for methods with an encoder for every view.
-        view_size: side of the full-size views in pixels.
-    """
-
-    batch_size: int
-    steps_per_epoch: int
-    total_steps: int
-    num_records: int
-    seed: int = 0
-    micro_batches: int = 1
-    view_channels: Tuple[int, ...] = (3, 3)
-    view_size: int = 224
 
 
 class Method(tf.keras.Model):

@@ -7,7 +7,7 @@ import tensorflow as tf
 from tfssl import backbones, layers, ops
 from tfssl.methods._fit import check_equal_sizes
 from tfssl.methods._key_encoder import queries_and_keys
-from tfssl.methods._method import Plan
+from tfssl.methods._plan import Plan
 from tfssl.settings import SettingsError
 from tfssl.views import ViewFamily
 
@@ -78,6 +78,29 @@ def shares(
     total = tf.reduce_sum(ops.cross_replica_concat(both), axis=0)
     replicas = tf.distribute.get_strategy().num_replicas_in_sync
     return replicas * both / tf.maximum(total, 1.0)
+
+
+def explained(error: tf.Tensor, target: tf.Tensor, share: tf.Tensor) -> tf.Tensor:
+    """The share of a view's variance that a prediction explains: 1 - E[error^2] / Var(target).
+
+    Args:
+        error: `[batch, height, width, channels]`, prediction minus target.
+        target: of the same shape; its variance is the mean of its channels' variances.
+        share: `[batch]`, the weight of each image; see `shares`.
+
+    Returns:
+        A scalar, 1 at best, 0 for the mean of every channel.
+    """
+    one = tf.ones_like(target)
+    parts = [
+        tf.reduce_mean(values, axis=[1, 2])
+        for values in (one, target, tf.square(target), tf.square(error))
+    ]
+    # Of an image its moments go to the other replicas, because a variance is no mean of variances.
+    moments = tf.stop_gradient(share[:, tf.newaxis, tf.newaxis] * tf.stack(parts, axis=1))
+    sums = tf.reduce_sum(ops.cross_replica_concat(moments), axis=0)
+    mean, square, left = tf.unstack(sums[1:] / tf.maximum(sums[0], 1e-12))
+    return 1 - tf.reduce_sum(left) / (tf.reduce_sum(square - tf.square(mean)) + 1e-12)
 
 
 class ViewNetworks(tf.keras.layers.Layer):

@@ -6,9 +6,9 @@ import tensorflow as tf
 
 from tfssl import layers, losses, ops
 from tfssl.methods._bank import BankSettings
-from tfssl.methods._method import Plan
 from tfssl.methods._multiview import shares
 from tfssl.methods._partition import Partition
+from tfssl.methods._plan import Plan
 
 
 class Term(NamedTuple):

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from tfssl import layers, losses, ops
 from tfssl.methods._instance import Embeddings, InstanceMethod
-from tfssl.methods._method import Batch, Logs, Plan
+from tfssl.methods._plan import Batch, Logs, Plan
 from tfssl.settings import Settings, setting
 
 

@@ -15,9 +15,9 @@ from tfssl.methods import _multiview
 from tfssl.methods._instance import Embeddings, InstanceMethod, softmax_level
 from tfssl.methods._key_encoder import check_groups, check_queue
 from tfssl.methods._local_global import LocalGlobalContrast, PatchSettings, head_of
-from tfssl.methods._method import Batch, Extract, Logs, Plan
 from tfssl.methods._multiview_contrast import Draws, MultiviewContrast, Term
 from tfssl.methods._partition import check_temperature
+from tfssl.methods._plan import Batch, Extract, Logs, Plan
 from tfssl.settings import SettingsError, setting
 from tfssl.views import ViewFamily
 

@@ -16,7 +16,8 @@ import tensorflow as tf
 from tfssl import layers, ops
 from tfssl.layers.normalization import at_least_float32
 from tfssl.methods._fit import check_clusters
-from tfssl.methods._method import Batch, Extract, Logs, Method, Plan
+from tfssl.methods._method import Method
+from tfssl.methods._plan import Batch, Extract, Logs, Plan
 from tfssl.settings import Settings, setting
 
 # Standard deviation of a new classifier's weights.

@@ -14,7 +14,8 @@ from tfssl import layers, losses, ops
 from tfssl.methods import npid
 from tfssl.methods._fit import check_clusters, check_warm_start
 from tfssl.methods._instance import Embeddings, InstanceMethod, softmax_level
-from tfssl.methods._method import Batch, Extract, Logs, Method, Plan
+from tfssl.methods._method import Method
+from tfssl.methods._plan import Batch, Extract, Logs, Plan
 from tfssl.methods.byol import BYOL
 from tfssl.methods.moco import MoCo
 from tfssl.settings import Settings, SettingsError, flags_named, part, setting

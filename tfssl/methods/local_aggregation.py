@@ -12,7 +12,7 @@ import tensorflow as tf
 from tfssl import layers, losses, ops
 from tfssl.methods import npid
 from tfssl.methods._fit import check_clusters, check_warm_start
-from tfssl.methods._method import Extract, Logs, Plan
+from tfssl.methods._plan import Extract, Logs, Plan
 from tfssl.settings import setting
 
 

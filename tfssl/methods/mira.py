@@ -12,7 +12,8 @@ from typing import Callable, List, Optional, Tuple
 import tensorflow as tf
 
 from tfssl import layers, losses, ops
-from tfssl.methods._method import Batch, Logs, Method, Plan
+from tfssl.methods._method import Method
+from tfssl.methods._plan import Batch, Logs, Plan
 from tfssl.settings import Settings, SettingsError, setting
 
 

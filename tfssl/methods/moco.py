@@ -12,7 +12,7 @@ import tensorflow as tf
 from tfssl import layers, losses, ops
 from tfssl.methods._instance import Embeddings, InstanceMethod, softmax_level
 from tfssl.methods._key_encoder import check_groups, check_queue, queries_and_keys
-from tfssl.methods._method import Batch, Logs, Plan
+from tfssl.methods._plan import Batch, Logs, Plan
 from tfssl.settings import Settings, setting
 
 # Which draw of a step a key is for.

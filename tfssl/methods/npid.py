@@ -13,8 +13,8 @@ import tensorflow as tf
 from tfssl import losses
 from tfssl.methods._bank import BankMethod, BankSettings, Drawn
 from tfssl.methods._instance import Embeddings
-from tfssl.methods._method import Batch, Logs, Plan
 from tfssl.methods._partition import Partition, check_temperature
+from tfssl.methods._plan import Batch, Logs, Plan
 from tfssl.settings import SettingsError, setting
 
 

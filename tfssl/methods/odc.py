@@ -15,7 +15,7 @@ from tfssl import layers, ops
 from tfssl.layers.normalization import at_least_float32
 from tfssl.methods._fit import check_clusters
 from tfssl.methods._instance import Embeddings, InstanceMethod
-from tfssl.methods._method import Batch, Extract, Logs, Plan
+from tfssl.methods._plan import Batch, Extract, Logs, Plan
 from tfssl.settings import Settings, setting
 
 # Which draw of a step a key is for.

@@ -12,7 +12,7 @@ import tensorflow as tf
 from tfssl import layers, losses, ops
 from tfssl.methods._bank import BankMethod, BankSettings
 from tfssl.methods._instance import Embeddings
-from tfssl.methods._method import Batch, Logs, Plan
+from tfssl.methods._plan import Batch, Logs, Plan
 from tfssl.settings import setting
 
 # Which draw of a pass a key is for; 0 is that of the negatives.

@@ -11,7 +11,8 @@ import tensorflow as tf
 
 from tfssl import backbones, layers
 from tfssl.methods import _multiview
-from tfssl.methods._method import Batch, Logs, Method, Plan
+from tfssl.methods._method import Method
+from tfssl.methods._plan import Batch, Logs, Plan
 from tfssl.settings import Settings, setting
 from tfssl.views import ViewFamily
 
@@ -67,8 +68,9 @@ class Predictive(Method):
 
     @property
     def statistics(self) -> Tuple[str, ...]:
-        """The loss of every direction."""
-        return tuple(f"loss/{i + 1}-{j + 1}" for i, j in self.pairs)
+        """Of every direction the loss, and the explained share of the pixels' variance."""
+        names = [f"{i + 1}-{j + 1}" for i, j in self.pairs]
+        return tuple(f"{kind}/{name}" for kind in ("loss", "explained") for name in names)
 
     @classmethod
     def check_views(cls, settings: Config, family: ViewFamily) -> None:
@@ -88,13 +90,14 @@ class Predictive(Method):
     def compute(self, batch: Batch) -> Tuple[tf.Tensor, Logs]:
         """The sum of the directions' losses."""
         maps = [e(view, training=True) for e, view in zip(self.encoders, batch["views"])]
-        losses = []
-        for (i, j), decoder in zip(self.pairs, self.decoders):
-            predicted = decoder(maps[i], training=True)
-            error = predicted - tf.cast(batch["views"][j], predicted.dtype)
-            distances = tf.square(error) if self.settings.distance == "l2" else tf.abs(error)
-            losses.append(tf.reduce_mean(distances, axis=[1, 2, 3]))
-        each = tf.stack(losses, axis=1)
+        predicted = [
+            decoder(maps[i], training=True) for (i, _), decoder in zip(self.pairs, self.decoders)
+        ]
+        targets = [tf.cast(batch["views"][j], predicted[0].dtype) for _, j in self.pairs]
+        errors = [found - target for found, target in zip(predicted, targets)]
+        distance = tf.square if self.settings.distance == "l2" else tf.abs
+        each = tf.stack([tf.reduce_mean(distance(e), axis=[1, 2, 3]) for e in errors], axis=1)
         share = _multiview.shares(batch.get("present"), self.pairs, each)
         means = tf.unstack(tf.reduce_sum(share * each, axis=0))
-        return tf.add_n(means), dict(zip(self.statistics, means))
+        explained = map(_multiview.explained, errors, targets, tf.unstack(share, axis=1))
+        return tf.add_n(means), dict(zip(self.statistics, (*means, *explained)))

@@ -9,7 +9,8 @@ from typing import Callable, List, Tuple
 import tensorflow as tf
 
 from tfssl import layers, losses
-from tfssl.methods._method import Batch, Logs, Method, Plan
+from tfssl.methods._method import Method
+from tfssl.methods._plan import Batch, Logs, Plan
 from tfssl.settings import Settings, setting
 
 

@@ -14,7 +14,8 @@ import tensorflow as tf
 from tfssl import backbones, ops
 from tfssl.layers.normalization import at_least_float32
 from tfssl.methods import _colour_classes, _multiview
-from tfssl.methods._method import Batch, Logs, Method, Plan
+from tfssl.methods._method import Method
+from tfssl.methods._plan import Batch, Logs, Plan
 from tfssl.settings import Settings, SettingsError, setting
 from tfssl.views import COLOR_SPACES, ViewFamily
 
@@ -117,8 +118,8 @@ class SplitBrain(Method):
                 right.append(tf.reduce_mean(tf.cast(hit, found.dtype)))
             else:
                 each = tf.square(found - target) / 2
-                spread = tf.math.reduce_variance(target, axis=[0, 1, 2])
-                right.append(1 - 2 * tf.reduce_mean(each) / (tf.reduce_mean(spread) + 1e-12))
+                share = tf.ones_like(found[:, 0, 0, 0])
+                right.append(_multiview.explained(found - target, target, share))
             losses.append(tf.reduce_mean(each))
         return tf.add_n(losses), dict(zip(self.statistics, (*losses, *right)))
 
