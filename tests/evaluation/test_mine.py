@@ -32,10 +32,21 @@ def test_gaussians_of_one_dimension(rho, low, high):
         held_out=0.5,
     )
     assert low < found["estimate"] < high
+    assert 0 <= found["fallen"] < 0.5
     assert -0.5 * np.log(1 - 0.9**2) == pytest.approx(0.830, abs=0.0005)
     # The second estimator sees the same within its own error, and stays below its ceiling.
     assert found["info_nce"]["bound"] == pytest.approx(found["estimate"], abs=0.1)
     assert found["info_nce"]["num_negatives"] == 127
+
+
+def test_a_learning_rate_that_is_too_high_is_told(caplog):
+    """Much information: the critic overshoots, and the bound falls again and again."""
+    rng = fresh_rng()
+    first = rng.normal(size=(2000, 8))
+    pair = first, 0.999 * first + np.sqrt(1 - 0.999**2) * rng.normal(size=first.shape)
+    found = evaluation.mine(*pair, steps=400, learning_rate=0.02, width=0.25)
+    assert found["fallen"] > 0.5
+    assert "the training bound fell by" in caplog.text and "a lower learning rate" in caplog.text
 
 
 def test_a_shared_symbol_among_private_ones():
@@ -59,7 +70,7 @@ def test_what_is_known_by_heart_is_not_in_the_estimate():
     """Few rows without any relation: the training bound is large, the held-out one is not."""
     first, second = fresh_rng().normal(size=(2, 120, 8))
     found = evaluation.mine(
-        first, second, steps=250, learning_rate=5e-3, width=0.25, batch_size=64, held_out=0.5
+        first, second, steps=300, learning_rate=1e-3, width=0.25, batch_size=64, held_out=0.5
     )
     assert found["train_estimate"] > 1
     assert found["estimate"] < 0.2
@@ -208,7 +219,7 @@ def test_defaults_are_those_of_the_protocol():
 def test_the_result_holds_every_setting_and_is_json():
     found = evaluation.mine(*_gaussians(50, 0.5), **{**QUICK, "steps": 20})
     assert json.loads(json.dumps(found)) == found
-    figures = ("estimate", "train_estimate", "history", "info_nce")
+    figures = ("estimate", "train_estimate", "history", "fallen", "info_nce")
     assert {k: v for k, v in found.items() if k not in figures} == {
         "protocol": "mine",
         "critic": "vector",

@@ -6,6 +6,7 @@ from typing import Any, Optional
 
 import numpy as np
 import tensorflow as tf
+from absl import logging
 
 from tfssl import ops
 from tfssl.evaluation.donsker_varadhan import DonskerVaradhan
@@ -25,6 +26,8 @@ from tfssl.evaluation.paired_views import (
 _SPLIT = 0
 # Adam's epsilon, as in PyTorch; Keras has 1e-7.
 _EPSILON = 1e-8
+# Nats by which the training bound may fall before a warning.
+_STABLE = 0.5
 
 
 def mine(
@@ -73,7 +76,9 @@ def mine(
         nats. `train_estimate` is the mean over the batches that trained in the same steps: far
         above `estimate`, the critic knows its rows by heart. `info_nce` is `info_nce_bound` of T
         on up to 16 held-out batches. `history` has the mean training bound of each 1000 steps:
-        where it still rises, more steps are needed. The rest is every setting.
+        where it still rises, more steps are needed. `fallen` is the largest fall of that bound
+        from a tenth of the steps to a later one; above half a nat a warning is logged, because
+        training is unstable and the estimate says little. The rest is every setting.
 
     Raises:
         ValueError: arrays that do not fit, a setting out of range, or a bound that is not finite.
@@ -231,8 +236,17 @@ def _found(bounds: Bounds, average_steps: int) -> dict[str, Any]:
     """The figures of a run."""
     train = bounds.train.astype(np.float64)
     starts = range(0, len(train), CHUNK)
+    tenths = np.array([part.mean() for part in np.array_split(train, min(10, len(train)))])
+    fallen = float(np.max(np.maximum.accumulate(tenths) - tenths))
+    if fallen > _STABLE:
+        logging.warning(
+            "MINE: the training bound fell by %.2f nats on the way, so the estimate says little. "
+            "Remedy: a lower learning rate.",
+            fallen,
+        )
     return {
         "estimate": float(bounds.held_out.mean(dtype=np.float64)),
         "train_estimate": float(train[-average_steps:].mean()),
         "history": [float(train[start : start + CHUNK].mean()) for start in starts],
+        "fallen": fallen,
     }
