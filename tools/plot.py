@@ -8,7 +8,6 @@ views share (CMC, Figure 5). Both are measured before, by the sweep's own comman
 """
 
 import pathlib
-import statistics
 import sys
 from typing import List
 
@@ -40,12 +39,12 @@ def main(_) -> int:
     directory = pathlib.Path(_SWEEP_DIR.value)
     try:
         plots.check_matplotlib()
-        runs, untrained = sweeps.shared_information(
+        runs = sweeps.shared_information(
             directory, information=_INFORMATION.value, accuracy=_ACCURACY.value
         )
-        baseline = statistics.mean(untrained) if untrained else None
+        measure = "MINE" if _INFORMATION.value == "information" else _INFORMATION.value
         label = f"{_ACCURACY.value} accuracy"
-        figure = plots.plot_information(runs, label=label, baseline=baseline)
+        figure = plots.plot_information(runs, label=label, measure=measure)
         path = directory / "mi_accuracy.png"
         figure.savefig(path)
     except (ValueError, OSError, ImportError) as error:

@@ -5,25 +5,56 @@ import pytest
 
 from tests.random_inputs import fresh_rng
 from tfssl import plots
+from tfssl.plots import information_plot
 
 pytest.importorskip("matplotlib")
 
 
 def runs(count=6):
     x = np.linspace(1, 4, count)
-    return [plots.Shared(f"run {i}", v, 0.5 - 0.05 * (v - 2) ** 2) for i, v in enumerate(x)]
+    return [plots.Shared(f"run {i}", v, 0.5 - 0.05 * (v - 2) ** 2, 0.2) for i, v in enumerate(x)]
 
 
 def test_every_run_is_a_dot_with_its_name():
-    figure = plots.plot_information(runs(), label="linear accuracy", baseline=0.2)
+    figure = plots.plot_information(runs(), label="linear accuracy", measure="MINE")
     (panel,) = figure.axes
-    dots = panel.collections[0].get_offsets()
-    expected = [(run.information, 100 * run.accuracy) for run in runs()]
-    np.testing.assert_allclose(dots, expected)
+    dots, rings = (points.get_offsets() for points in panel.collections)
+    np.testing.assert_allclose(dots, [(run.information, 100 * run.accuracy) for run in runs()])
+    np.testing.assert_allclose(rings, [(run.information, 20) for run in runs()])
     assert [text.get_text() for text in panel.texts] == [run.name for run in runs()]
-    assert panel.get_ylabel() == "linear accuracy (%)" and "nats" in panel.get_xlabel()
+    assert panel.get_ylabel() == "linear accuracy (%)"
+    assert panel.get_xlabel() == "information shared by the views (nats), MINE"
     labels = panel.get_legend_handles_labels()[1]
     assert labels == ["least-squares parabola, top at 2.00 nats", "untrained"]
+
+
+def test_names_leave_each_other_and_the_edges_alone():
+    """Dots close together, at the right edge among them."""
+    places = [(1.0, 0.3), (1.01, 0.302), (2.0, 0.5), (1.99, 0.5)]
+    named = [plots.Shared(f"a long name {i}", *place) for i, place in enumerate(places)]
+    figure = plots.plot_information(named, label="kNN accuracy")
+    figure.draw_without_rendering()
+    (panel,) = figure.axes
+    boxes = [text.get_window_extent() for text in panel.texts]
+    for i, box in enumerate(boxes):
+        assert not box.count_overlaps(boxes[:i])
+    frame = panel.get_window_extent()
+    assert all(frame.x0 <= box.x0 and box.x1 <= frame.x1 for box in boxes)
+
+
+@pytest.mark.parametrize(
+    "names, expected",
+    [
+        (["split=lab,seed=0", "split=rgb,seed=0"], ["lab", "rgb"]),
+        (["split=lab,seed=0", "split=lab,seed=1"], ["0", "1"]),
+        (["groups=1,2,seed=0", "groups=1,1,1,seed=1"], ["1,2, 0", "1,1,1, 1"]),
+        (["near", "far"], ["near", "far"]),
+        (["a=1", "b=1"], ["a=1", "b=1"]),
+        (["a=1", "a=1"], ["a=1", "a=1"]),
+    ],
+)
+def test_names_are_what_tells_runs_apart(names, expected):
+    assert information_plot.short_names(names) == expected
 
 
 def test_the_parabola_is_that_of_least_squares():

@@ -1,31 +1,42 @@
 """Accuracy over the information that the views of a run share."""
 
-from typing import NamedTuple, Optional, Sequence
+import re
+from typing import List, NamedTuple, Optional, Sequence
 
 import numpy as np
 
-# Names stand so many points beside and above their dots.
-_ASIDE = 5
+_GREY = "0.5"
+# Places of a name about its dot: points aside and above, and which of its corners lies there.
+_PLACES = (
+    (5, 3, "left", "bottom"),
+    (-5, 3, "right", "bottom"),
+    (5, -3, "left", "top"),
+    (-5, -3, "right", "top"),
+    (0, 7, "center", "bottom"),
+    (0, -7, "center", "top"),
+)
 
 
 class Shared(NamedTuple):
-    """A run: its name, what its views share in nats, and its accuracy as a fraction."""
+    """A run: its name, what its views share in nats, and accuracies as fractions."""
 
     name: str
     information: float
     accuracy: float
+    untrained: Optional[float] = None
 
 
-def plot_information(runs: Sequence[Shared], *, label: str, baseline: Optional[float] = None):
+def plot_information(runs: Sequence[Shared], *, label: str, measure: str = ""):
     """Draws a dot a run, and the parabola that fits them best.
 
     CMC, Tian, Krishnan, Isola 2020, arXiv 1906.05849, Figure 5: with too little information nothing
     is learned, with too much everything but what matters is learned too: a reversed U.
 
     Args:
-        runs: two or more.
+        runs: two or more. Names without what all of them share stand beside the dots. The accuracy
+            of an untrained encoder is a ring at the same information.
         label: what kind of accuracy.
-        baseline: accuracy of an untrained encoder, as a fraction, drawn from side to side.
+        measure: what has measured the information.
 
     Returns:
         A matplotlib `Figure`. Four or more runs with different information have a parabola, by
@@ -35,7 +46,7 @@ def plot_information(runs: Sequence[Shared], *, label: str, baseline: Optional[f
         ValueError: fewer than two runs, or a number that is not finite.
         ImportError: matplotlib is missing.
     """
-    numbers = np.array([run[1:] for run in runs], float).reshape(-1, 2)
+    numbers = np.array([run[1:3] for run in runs], float).reshape(-1, 2)
     if len(runs) < 2 or not np.isfinite(numbers).all():
         raise ValueError(f"runs: expected two or more with finite numbers. Received: {list(runs)}.")
     from matplotlib.figure import Figure
@@ -44,24 +55,37 @@ def plot_information(runs: Sequence[Shared], *, label: str, baseline: Optional[f
     panel = figure.subplots()
     x, y = numbers[:, 0], 100 * numbers[:, 1]
     panel.scatter(x, y, zorder=3)
-    for run, place, height in zip(runs, x, y):
-        offset = {"xytext": (_ASIDE, _ASIDE), "textcoords": "offset points"}
-        panel.annotate(run.name, (place, height), fontsize=8, **offset)
     if len(set(x)) >= 4:
         _draw_parabola(panel, x, y)
-    if baseline is not None:
-        panel.axhline(100 * baseline, color="0.5", linestyle=":", label="untrained")
-    panel.set_xlabel("information shared by the views (nats)")
+    rings = [(run.information, 100 * run.untrained) for run in runs if run.untrained is not None]
+    if rings:
+        panel.scatter(*zip(*rings), facecolors="none", edgecolors=_GREY, label="untrained")
+    panel.set_xlabel("information shared by the views (nats)" + (measure and f", {measure}"))
     panel.set_ylabel(f"{label} (%)")
     panel.margins(0.12)
     if panel.get_legend_handles_labels()[0]:
-        panel.legend(fontsize=8)
+        figure.legend(loc="outside upper right", ncols=2, fontsize=8)
+    _name_dots(figure, panel, x, y, short_names([run.name for run in runs]))
     return figure
 
 
 def parabola(information: Sequence[float], accuracy: Sequence[float]) -> np.ndarray:
     """The least-squares a, b, c of accuracy = a x^2 + b x + c over information x."""
     return np.polyfit(np.asarray(information, float), np.asarray(accuracy, float), 2)
+
+
+def short_names(names: Sequence[str]) -> List[str]:
+    """Names of the form `axis=value,axis=value` by the values that tell them apart.
+
+    Axes on which all have the same value are left out; names of another form stay as they are.
+    """
+    parts = [re.split(r",(?=\w+=)", name) for name in names]
+    axes = [[part.partition("=")[0] for part in of_one] for of_one in parts]
+    if any(of_one != axes[0] for of_one in axes) or not all("=" in name for name in names):
+        return list(names)
+    columns = [column for column in zip(*parts) if len(set(column)) > 1]
+    short = zip(*([part.partition("=")[2] for part in column] for column in columns))
+    return [", ".join(values) for values in short] or list(names)
 
 
 def _draw_parabola(panel, x: np.ndarray, y: np.ndarray) -> None:
@@ -73,3 +97,30 @@ def _draw_parabola(panel, x: np.ndarray, y: np.ndarray) -> None:
     if x.min() < top < x.max():
         words += f", top at {top:.2f} nats"
     panel.plot(line, a * line**2 + b * line + c, color="0.4", linestyle="--", label=words)
+
+
+def _name_dots(figure, panel, x: np.ndarray, y: np.ndarray, names: Sequence[str]) -> None:
+    """Each name at the first place about its dot where it meets no other, nor an edge."""
+    # Where things lie in pixels is known once all of them have been arranged.
+    figure.draw_without_rendering()
+    frame = panel.get_window_extent()
+    taken = []
+    for name, *dot in zip(names, x, y):
+        for number, (aside, above, sideways, upright) in enumerate((*_PLACES, _PLACES[0])):
+            text = panel.annotate(
+                name,
+                dot,
+                xytext=(aside, above),
+                textcoords="offset points",
+                ha=sideways,
+                va=upright,
+                fontsize=8,
+            )
+            box = text.get_window_extent()
+            free = not box.count_overlaps(taken)
+            inside = frame.x0 <= box.x0 and box.x1 <= frame.x1
+            inside = inside and frame.y0 <= box.y0 and box.y1 <= frame.y1
+            if (free and inside) or number == len(_PLACES):
+                taken.append(box)
+                break
+            text.remove()

@@ -28,12 +28,10 @@ def test_runs_by_name_with_both_numbers(tmp_path):
     make_run(tmp_path / "runs" / "b", nats=2.0, linear=0.5, bound=1.5)
     make_run(tmp_path / "runs" / "a", nats=1.0, linear=0.4, bound=0.5)
     (tmp_path / "runs" / "unfinished").mkdir()
-    found, untrained = shared_information(tmp_path, information="information", accuracy="linear")
-    assert [tuple(run) for run in found] == [("a", 1.0, 0.4), ("b", 2.0, 0.5)]
-    assert untrained == [0.2, 0.2]
-    found, untrained = shared_information(tmp_path, information="information/1-2", accuracy="knn")
-    assert [tuple(run) for run in found] == [("a", 0.5, 0.3), ("b", 1.5, 0.3)]
-    assert untrained == [0.1, 0.1]
+    found = shared_information(tmp_path, information="information", accuracy="linear")
+    assert [tuple(run) for run in found] == [("a", 1.0, 0.4, 0.2), ("b", 2.0, 0.5, 0.2)]
+    found = shared_information(tmp_path, information="information/1-2", accuracy="knn")
+    assert [tuple(run) for run in found] == [("a", 0.5, 0.3, 0.1), ("b", 1.5, 0.3, 0.1)]
 
 
 def test_what_is_missing_is_named(tmp_path):

@@ -2,7 +2,7 @@
 
 import json
 import pathlib
-from typing import Any, Dict, List, Tuple
+from typing import Any, Dict, List
 
 from tfssl.plots import Shared
 from tfssl.settings import SettingsError
@@ -10,9 +10,7 @@ from tfssl.training.run_directory import RunDirectory
 from tfssl.training.sweeps.tables import last_values
 
 
-def shared_information(
-    path: pathlib.Path, *, information: str, accuracy: str
-) -> Tuple[List[Shared], List[float]]:
+def shared_information(path: pathlib.Path, *, information: str, accuracy: str) -> List[Shared]:
     """Reads the finished runs of a sweep.
 
     Args:
@@ -23,7 +21,7 @@ def shared_information(
             such as "linear".
 
     Returns:
-        The runs, named as the sweep names them; and the accuracies of their untrained encoders
+        The runs, named as the sweep names them, with the accuracies of their untrained encoders
         where they have been measured.
 
     Raises:
@@ -35,15 +33,14 @@ def shared_information(
         raise SettingsError(
             f"--sweep_dir={path}: expected a sweep with finished runs. Received: {len(runs)} runs."
         )
-    found, untrained = [], []
+    found = []
     for run in finished:
         contenders = run.finished()["knn"] if accuracy == "knn" else _results(run, accuracy)
         if "trained" not in contenders:
             raise _missing(run, accuracy, "--accuracy: expected a protocol that has an accuracy")
-        found.append(Shared(run.path.name, _nats(run, information), contenders["trained"]["top1"]))
-        if "untrained" in contenders:
-            untrained.append(contenders["untrained"]["top1"])
-    return found, untrained
+        trained, untrained = (contenders.get(k, {}).get("top1") for k in ("trained", "untrained"))
+        found.append(Shared(run.path.name, _nats(run, information), trained, untrained))
+    return found
 
 
 def _nats(run: RunDirectory, name: str) -> float:
