@@ -26,6 +26,7 @@ from tfssl import config
 _RATIOS = {
     "kernels": "time over that of the first row of its kind",
     "views": "speed over that of Pillow",
+    "channels": "time over that of --views=lab",
     "steps": "time over that of the whole step",
     "banks": "time over that of the step with own negatives",
     "multiview": "time over that of the library's step",
@@ -45,6 +46,7 @@ def main(_) -> int:
     groups = {
         "kernels": benchmark_kernels.rows,
         "views": lambda: benchmark_views.rows(_PHOTOS.value),
+        "channels": benchmark_views.channel_rows,
         "steps": lambda: benchmark_steps.rows(_CONFIG.value),
         "banks": benchmark_banks.rows,
         "multiview": benchmark_multiview.rows,

@@ -35,6 +35,15 @@ _LARGE = (
     ("mira", 224, {}, 256),
     ("mira", 224, {"local_crops": 6}, 192),
 )
+# (name, family, options) of rows that end with groups of channels, as for CMC; others add to the
+# first.
+_CHANNELS = (
+    ("lab", "lab", {}),
+    ("lab, jigsaw", "lab", {"jigsaw": True, "jigsaw_patch": 16}),
+    ("lab, RandAugment", "lab", {"rand_augment": True}),
+    ("hsv", "crop", {"color_split": "hsv"}),
+    ("hed", "crop", {"color_split": "hed"}),
+)
 
 
 def rows(image_folder: Optional[str] = None) -> list[dict[str, Any]]:
@@ -87,6 +96,34 @@ def _row(
         "note": f"{'arrays' if size <= 64 else 'JPEG files'}; Pillow in {_PARALLELISM} processes: "
         f"{yardstick:.0f} images/s; medians of {_REPEATS}",
     }
+
+
+def channel_rows() -> list[dict[str, Any]]:
+    """Measures families that end with groups of channels, on arrays of 32 pixels.
+
+    Returns:
+        Rows as of `rows`; the ratio is the time over that of the first.
+    """
+    families = {
+        name: views.build(family, image_size=32, **options) for name, family, options in _CHANNELS
+    }
+    images = _arrays(32, 2048)
+    seconds = {name: [] for name in families}
+    for repeat in range(_REPEATS + 1):
+        for name, family in families.items():
+            seconds[name].append(_seconds(_dataset(family, images, repeat)))
+    # The first repeat compiles.
+    medians = {name: statistics.median(times[1:]) for name, times in seconds.items()}
+    return [
+        {
+            "name": f"views {name}",
+            "value": len(images) / median,
+            "unit": "images/s",
+            "ratio": median / medians["lab"],
+            "note": f"arrays of 32 pixels; medians of {_REPEATS}",
+        }
+        for name, median in medians.items()
+    ]
 
 
 def _dataset(family: views.ViewFamily, images: Sequence, seed: int) -> tf.data.Dataset:

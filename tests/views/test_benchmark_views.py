@@ -45,6 +45,14 @@ def test_rows_from_arrays_and_files(benchmark, monkeypatch, tmp_path):
         assert "Pillow" in row["note"]
 
 
+def test_rows_of_groups_of_channels(benchmark, monkeypatch):
+    monkeypatch.setattr(benchmark, "_CHANNELS", benchmark._CHANNELS[:2])
+    monkeypatch.setattr(benchmark, "_REPEATS", 1)
+    plain, jigsaw = benchmark.channel_rows()
+    assert plain["ratio"] == 1 and plain["value"] > 0 and plain["unit"] == "images/s"
+    assert jigsaw["name"] == "views lab, jigsaw" and jigsaw["ratio"] > 0
+
+
 def test_a_folder_without_jpegs_is_refused(benchmark, tmp_path):
     with pytest.raises(ValueError, match="expected a folder with JPEG files. Received: "):
         benchmark.jpeg_files(str(tmp_path))
