@@ -87,11 +87,13 @@ def _steps(bank: layers.FeatureBank, drawn: tf.Tensor) -> Dict[str, Step]:
     """Contenders by name: own negatives, the same by a gather, and shared negatives."""
 
     def gathered(anchors, positive):
-        return tf.reduce_mean(_nce(positive, gather_scores(anchors, bank.features, drawn), bank))
+        return tf.reduce_mean(
+            _nce(bank, drawn)(gather_scores(anchors, bank.features, drawn), positive)
+        )
 
     def shared(anchors, positive):
         scores = tf.matmul(anchors, bank.rows(drawn[0]), transpose_b=True)
-        return tf.reduce_mean(_nce(positive, scores, bank))
+        return tf.reduce_mean(_nce(bank, drawn)(scores, positive))
 
     return {
         "NCE step, own negatives": _own_step(bank, drawn),
@@ -104,9 +106,7 @@ def _own_step(bank: layers.FeatureBank, drawn: tf.Tensor) -> Step:
     """The library's step."""
 
     def own(anchors, positive):
-        each, _ = ops.bank_losses(
-            lambda scores, own: _nce(own, scores, bank), anchors, bank.features, drawn, positive
-        )
+        each, _ = ops.bank_losses(_nce(bank, drawn), anchors, bank.features, drawn, positive)
         return tf.reduce_mean(each)
 
     return _step(bank, drawn, own)
@@ -128,12 +128,12 @@ def _step(bank: layers.FeatureBank, drawn: tf.Tensor, loss) -> Step:
     return step
 
 
-def _nce(positive, negative, bank) -> tf.Tensor:
-    """NPID's losses of rows of cosines, with a partition sum of the usual size."""
+def _nce(bank, drawn) -> ops.DecomposedLoss:
+    """NPID's loss of rows of cosines, with a partition sum of the usual size."""
     records = bank.features.shape[0]
-    scores = tf.concat([positive[:, tf.newaxis], negative], axis=1)
-    options = {"temperature": _TEMPERATURE, "num_data": records, "reduction": "none"}
-    return losses.nce(scores, z=float(records), **options)
+    return losses.decomposed_nce(
+        temperature=_TEMPERATURE, num_data=records, num_draws=drawn.shape[1], z=float(records)
+    )
 
 
 def _anchors(batch: int, dim: int) -> tf.Tensor:

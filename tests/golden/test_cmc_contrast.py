@@ -168,11 +168,8 @@ def test_noise_contrastive_gradient_of_a_whole_bank(repeats):
     z, p = p.sum(), p / p.sum()
     indices = tf.tile(tf.range(7)[tf.newaxis], [1, repeats])
 
-    def loss(scores, own):
-        scores = tf.concat([own[:, tf.newaxis], scores], axis=1)
-        options = {"temperature": temperature, "num_data": 7, "reduction": "none"}
-        return losses.nce(scores, z=z, **options)
-
+    options = {"temperature": temperature, "num_data": 7, "z": z}
+    loss = losses.decomposed_nce(num_draws=7 * repeats, **options)
     tensor = tf.constant(anchor)
     with tf.GradientTape() as tape:
         tape.watch(tensor)

@@ -12,21 +12,42 @@ from tfssl import losses, ops
 BATCH, RECORDS, DIM, NEGATIVES = 6, 30, 4, 11
 
 
-def softmax(positive, negative):
+def softmax(negative, positive):
     options = {"temperature": 0.3, "margin": -0.2, "reduction": "none"}
     return losses.info_nce_from_scores(positive, negative, **options)
 
 
-def noise(positive, negative):
+def noise(negative, positive):
     scores = tf.concat([positive[:, tf.newaxis], negative], axis=1)
     options = {"temperature": 0.3, "num_data": RECORDS, "reduction": "none"}
     return losses.nce(scores, z=20.0, **options)
 
 
+# Undivided losses, and those that part of a row after the other can be read for.
+CONTRASTS = {
+    "softmax": softmax,
+    "noise": noise,
+    "softmax by parts": losses.decomposed_info_nce(temperature=0.3, margin=-0.2),
+    "noise by parts": losses.decomposed_nce(
+        temperature=0.3, num_data=RECORDS, num_draws=NEGATIVES, z=20.0
+    ),
+}
 # How it runs, and for how many anchors rows are read at once: four do not divide the batch, so that
-# three are.
+# three are; less than one, then losses by parts have parts of four rows, or of single ones.
 CASES = pytest.mark.parametrize(
-    "jit, at_once", [(None, 6), (None, 2), (False, 1), (False, 4), (True, 1), (True, 2), (True, 6)]
+    "jit, at_once",
+    [
+        (None, 6),
+        (None, 2),
+        (None, 0.1),
+        (False, 1),
+        (False, 4),
+        (False, 0.4),
+        (True, 1),
+        (True, 2),
+        (True, 6),
+        (True, 0.4),
+    ],
 )
 
 
@@ -35,7 +56,7 @@ def read_at_once(monkeypatch):
     """Function that sets the memory for rows to those of so many anchors, of `width` numbers."""
     module = importlib.import_module("tfssl.ops.bank_losses")
     return lambda anchors, width=DIM: monkeypatch.setattr(
-        module, "_BLOCK", anchors * NEGATIVES * width * 8
+        module, "_BLOCK", int(anchors * NEGATIVES * width * 8)
     )
 
 
@@ -52,7 +73,7 @@ def gathered(contrast, anchors, positives, bank, indices):
     with tf.GradientTape() as tape:
         tape.watch([anchors, positives])
         negative = tf.einsum("bnd,bd->bn", tf.gather(bank, indices), anchors)
-        loss = tf.reduce_mean(contrast(tf.reduce_sum(anchors * positives, axis=1), negative))
+        loss = tf.reduce_mean(contrast(negative, tf.reduce_sum(anchors * positives, axis=1)))
     return loss, negative, *tape.gradient(loss, [anchors, positives])
 
 
@@ -60,29 +81,31 @@ def in_one_reading(contrast, anchors, positives, bank, indices):
     with tf.GradientTape() as tape:
         tape.watch([anchors, positives])
         positive = tf.reduce_sum(anchors * positives, axis=1)
-        each, negative = ops.bank_losses(
-            lambda scores, own: contrast(own, scores), anchors, bank, indices, positive
-        )
+        each, negative = ops.bank_losses(contrast, anchors, bank, indices, positive)
         loss = tf.reduce_mean(each)
     return loss, negative, *tape.gradient(loss, [anchors, positives])
 
 
-@pytest.mark.parametrize("contrast", [softmax, noise])
+@pytest.mark.parametrize("kind", CONTRASTS)
 @CASES
-def test_agrees_with_a_gather(problem, contrast, jit, at_once, read_at_once):
+def test_agrees_with_a_gather(problem, kind, jit, at_once, read_at_once):
     read_at_once(at_once)
 
     def run():
-        return in_one_reading(contrast, *problem)
+        return in_one_reading(CONTRASTS[kind], *problem)
 
     received = (run if jit is None else tf.function(run, jit_compile=jit, autograph=False))()
-    for value, expected in zip(received, gathered(contrast, *problem)):
+    undivided = CONTRASTS[kind.removesuffix(" by parts")]
+    for value, expected in zip(received, gathered(undivided, *problem)):
         np.testing.assert_allclose(value, expected, rtol=1e-10, atol=1e-12)
 
 
+@pytest.mark.parametrize("kind", ["noise", "noise by parts"])
 @pytest.mark.parametrize("jit", [None, False, True])
-def test_gradients_are_those_of_the_bank_that_was_read(problem, jit):
+def test_gradients_are_those_of_the_bank_that_was_read(problem, kind, jit, read_at_once):
     """A step writes the bank between the loss and the gradient."""
+    read_at_once(0.4)
+    contrast = CONTRASTS[kind]
     anchors, positives, start, indices = problem
     bank = tf.Variable(start, trainable=False)
 
@@ -90,9 +113,7 @@ def test_gradients_are_those_of_the_bank_that_was_read(problem, jit):
         with tf.GradientTape() as tape:
             tape.watch(anchors)
             positive = tf.reduce_sum(anchors * positives, axis=1)
-            each, _ = ops.bank_losses(
-                lambda scores, own: noise(own, scores), anchors, bank, indices, positive
-            )
+            each, _ = ops.bank_losses(contrast, anchors, bank, indices, positive)
             loss = tf.reduce_mean(each)
             bank.scatter_update(tf.IndexedSlices(tf.zeros_like(start), tf.range(RECORDS)))
         return loss, tape.gradient(loss, anchors)
@@ -125,8 +146,9 @@ def test_without_arguments_and_with_weights_above(problem):
     assert to_bank is None
 
 
+@pytest.mark.parametrize("kind", ["softmax", "softmax by parts"])
 @CASES
-def test_several_anchors_of_one_drawing(jit, at_once, read_at_once):
+def test_several_anchors_of_one_drawing(kind, jit, at_once, read_at_once):
     """As many losses as anchors, each with a gradient of its own; a record's rows lie in a row."""
     read_at_once(at_once, 2 * DIM)
     rng = fresh_rng()
@@ -135,9 +157,7 @@ def test_several_anchors_of_one_drawing(jit, at_once, read_at_once):
     indices = tf.constant(rng.integers(0, RECORDS, [BATCH, NEGATIVES]))
     weights = rng.normal(size=[BATCH, 3])
 
-    def each_row(scores, own):
-        options = {"temperature": 0.3, "reduction": "none"}
-        return losses.info_nce_from_scores(own, scores, **options)
+    each_row = CONTRASTS[kind]
 
     def run(anchors, positive):
         with tf.GradientTape() as tape:

@@ -15,6 +15,7 @@ from tfssl.losses.checks import (
     reduced,
     widest,
 )
+from tfssl.ops.bank_losses import DecomposedLoss
 from tfssl.ops.checks import Scalar, scalar_argument
 
 
@@ -106,17 +107,43 @@ def info_nce_from_scores(
     """
     positive, negative = tf.convert_to_tensor(positive), tf.convert_to_tensor(negative)
     dtype = widest(positive, negative)
-    temperature = scalar_argument(temperature, "temperature", dtype, above=0.0)
-    margin = scalar_argument(margin, "margin", dtype, low=-2.0, below=2.0)
-    positive = (tf.cast(positive, dtype) - margin) / temperature
-    negative = tf.cast(negative, dtype) / temperature
+    positive, negative = tf.cast(positive, dtype), tf.cast(negative, dtype)
+    loss = decomposed_info_nce(temperature=temperature, margin=margin)
     if negative.shape[1] == 0:
         return reduced(tf.zeros_like(positive), reduction)
-    if counts is not None:
-        negative = counted_logits(negative, checked_counts(counts, negative))
-    # softplus keeps the digits of a small loss; a log-softmax of both would lose them.
-    losses = tf.math.softplus(tf.reduce_logsumexp(negative, axis=1) - positive)
-    return reduced(losses, reduction)
+    return reduced(loss(negative, positive, counts=counts), reduction)
+
+
+def decomposed_info_nce(*, temperature: Scalar, margin: Scalar = 0.0) -> DecomposedLoss:
+    """`info_nce_from_scores` by sums of exponentials, for `ops.bank_losses`.
+
+    Args:
+        temperature, margin: as for `info_nce`.
+
+    Returns:
+        Loss (negatives' cosines `[rows, n]`, positive ones `[rows]`) -> `[rows]`, n >= 1, with the
+        option `counts` of `info_nce` for its part. A part is the logarithm of its sum.
+
+    Raises:
+        ValueError: a number out of range.
+    """
+    temperature = scalar_argument(temperature, "temperature", tf.float64, above=0.0)
+    margin = scalar_argument(margin, "margin", tf.float64, low=-2.0, below=2.0)
+
+    def log_sum(negative, counts=None):
+        dtype = widest(negative)
+        logits = tf.cast(negative, dtype) / tf.cast(temperature, dtype)
+        if counts is not None:
+            logits = counted_logits(logits, checked_counts(counts, logits))
+        return tf.reduce_logsumexp(logits, axis=1)
+
+    def with_positive(log_sums, positive):
+        dtype = widest(positive)
+        own = (tf.cast(positive, dtype) - tf.cast(margin, dtype)) / tf.cast(temperature, dtype)
+        # softplus keeps the digits of a small loss; a log-softmax of both would lose them.
+        return tf.math.softplus(tf.reduce_logsumexp(log_sums, axis=1) - own)
+
+    return DecomposedLoss(log_sum, with_positive)
 
 
 def _check_negatives(anchors: tf.Tensor, negatives: tf.Tensor) -> None:

@@ -10,6 +10,7 @@ from typing import Optional, Union
 import tensorflow as tf
 
 from tfssl.losses.checks import reduced, widest
+from tfssl.ops.bank_losses import DecomposedLoss
 from tfssl.ops.checks import Scalar, asserted, scalar_argument
 
 # Added to each denominator in the authors' code; about 1e-7 * num_data in the loss.
@@ -57,19 +58,58 @@ def nce(
         >>> round(float(nce(scores, temperature=0.1, num_data=100, z=z)), 3)  # ln 3 + 2 ln 1.5
         1.91
     """
-    log_e, num_draws = _log_exponentials(scores, temperature)
-    if num_data < 1:
-        raise ValueError(f"expected num_data >= 1. Received: {num_data=}.")
-    dtype = log_e.dtype
-    log_p = log_e - tf.math.log(_partition(z, dtype))
-    log_floor = tf.constant(math.log(num_draws / num_data + _EPSILON), dtype)
+    scores, num_draws = _checked(scores)
+    loss = decomposed_nce(temperature=temperature, num_data=num_data, num_draws=num_draws, z=z)
+    return reduced(loss(scores[:, 1:], scores[:, 0], counts=counts), reduction)
+
+
+def decomposed_nce(
+    *, temperature: Scalar, num_data: int, num_draws: int, z: Union[Scalar, tf.Tensor]
+) -> DecomposedLoss:
+    """`nce` as a sum over the draws, for `ops.bank_losses`.
+
+    Args:
+        temperature, num_data: as for `nce`.
+        num_draws: m >= 1, of all parts together.
+        z: > 0, as for `nce`; or `[a]`, of rows that come a at a time.
+
+    Returns:
+        Loss (draws' cosines `[rows, m]`, positive ones `[rows]`) -> `[rows]`, with the option
+        `counts` of `nce` for its part.
+
+    Raises:
+        ValueError: a number out of range.
+    """
+    if num_data < 1 or num_draws < 1:
+        raise ValueError(
+            f"expected num_data >= 1 and num_draws >= 1. Received: {num_data=}, {num_draws=}."
+        )
+    temperature = scalar_argument(temperature, "temperature", tf.float64, above=0.0)
+    log_z = tf.math.log(_partition(z))
+    log_floor = math.log(num_draws / num_data + _EPSILON)
     # log_floor less the noise's logarithm: too small for a difference of the two in float32.
-    least = tf.constant(math.log1p(_EPSILON * num_data / num_draws), dtype)
-    positive = tf.math.softplus(log_floor - log_p[:, 0])
-    negative = least + tf.math.softplus(log_p[:, 1:] - log_floor)
-    if counts is not None:
-        negative *= tf.stop_gradient(tf.cast(counts, dtype))
-    return reduced(positive + tf.reduce_sum(negative, axis=1), reduction)
+    least = math.log1p(_EPSILON * num_data / num_draws)
+
+    def log_odds(scores):
+        """log P - log_floor of `[rows]` or `[rows, n]`."""
+        log_e = tf.cast(scores, widest(scores)) / tf.cast(temperature, widest(scores))
+        shift = log_z + log_floor
+        if shift.shape.rank:
+            if shift.shape[0] != scores.shape[0]:
+                shift = tf.tile(shift, [scores.shape[0] // shift.shape[0]])
+            shift = tf.reshape(shift, [-1] + [1] * (scores.shape.rank - 1))
+        return log_e - tf.cast(shift, log_e.dtype)
+
+    def draws(scores, counts=None):
+        negative = least + tf.math.softplus(log_odds(scores))
+        if counts is not None:
+            negative *= tf.stop_gradient(tf.cast(counts, negative.dtype))
+        return tf.reduce_sum(negative, axis=1)
+
+    def with_positive(sums, positive):
+        return tf.math.softplus(-log_odds(positive)) + tf.reduce_sum(sums, axis=1)
+
+    return DecomposedLoss(draws, with_positive)
 
 
 def nce_partition(scores: tf.Tensor, *, temperature: Scalar, num_data: int) -> tf.Tensor:
@@ -88,21 +128,23 @@ def nce_partition(scores: tf.Tensor, *, temperature: Scalar, num_data: int) -> t
     Raises:
         ValueError: as for `nce`.
     """
-    log_e, _ = _log_exponentials(scores, temperature)
-    return tf.stop_gradient(num_data * tf.reduce_mean(tf.exp(log_e)))
+    scores, _ = _checked(scores)
+    dtype = widest(scores)
+    temperature = scalar_argument(temperature, "temperature", dtype, above=0.0)
+    return tf.stop_gradient(num_data * tf.reduce_mean(tf.exp(tf.cast(scores, dtype) / temperature)))
 
 
-def _partition(z: Union[Scalar, tf.Tensor], dtype: tf.DType) -> tf.Tensor:
-    """Partition sums that broadcast with scores, checked: a scalar, or `[batch, 1]`."""
+def _partition(z: Union[Scalar, tf.Tensor]) -> tf.Tensor:
+    """Partition sums in float64, checked: a scalar, or those of rows."""
     if not tf.is_tensor(z) or z.shape.rank != 1:
-        return scalar_argument(z, "z", dtype, above=0.0)
-    z = tf.stop_gradient(tf.cast(z, dtype))
+        return scalar_argument(z, "z", tf.float64, above=0.0)
+    z = tf.stop_gradient(tf.cast(z, tf.float64))
     good = tf.reduce_all((z > 0) & tf.math.is_finite(z))
-    return asserted(z, good, "expected finite z > 0. Received:", z)[:, tf.newaxis]
+    return asserted(z, good, "expected finite z > 0. Received:", z)
 
 
-def _log_exponentials(scores: tf.Tensor, temperature: Scalar):
-    """scores / temperature, checked, and the number of draws m."""
+def _checked(scores: tf.Tensor):
+    """The scores as a tensor, and the number of draws m."""
     scores = tf.convert_to_tensor(scores)
     shape = scores.shape
     if not scores.dtype.is_floating or shape.rank != 2 or shape[1] is None or shape[1] < 2:
@@ -110,6 +152,4 @@ def _log_exponentials(scores: tf.Tensor, temperature: Scalar):
             "expected floating scores [batch, 1 + m] with m >= 1. Received: "
             f"scores.shape={shape}, dtype={scores.dtype.name}."
         )
-    dtype = widest(scores)
-    temperature = scalar_argument(temperature, "temperature", dtype, above=0.0)
-    return tf.cast(scores, dtype) / temperature, shape[1] - 1
+    return scores, shape[1] - 1

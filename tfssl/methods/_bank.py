@@ -12,7 +12,6 @@ from tfssl.methods._plan import Batch, Extract, Plan
 from tfssl.settings import Settings, setting
 
 # (positive, negative, counts) -> mean.
-Loss = Callable[[tf.Tensor, tf.Tensor, Optional[tf.Tensor]], tf.Tensor]
 
 # Which draw of a pass a key is for; subclasses count on from 1.
 _NEGATIVES = 0
@@ -152,7 +151,7 @@ class BankMethod(InstanceMethod):
         return Drawn(drawn, None)
 
     def contrast(
-        self, anchors: tf.Tensor, indices: tf.Tensor, drawn: Drawn, loss: Loss
+        self, anchors: tf.Tensor, indices: tf.Tensor, drawn: Drawn, loss: ops.RowLoss
     ) -> Contrast:
         """The loss of embeddings against the bank as it was before this step.
 
@@ -160,17 +159,15 @@ class BankMethod(InstanceMethod):
             anchors: `[batch, dim]` unit rows with gradient.
             indices: `[batch]` records.
             drawn: the negatives.
-            loss: function (positive `[n]`, negative `[n, K]`, counts) -> `[n]`, of each row alone.
+            loss: function (negative `[n, K]`, positive `[n]`, counts) -> `[n]`, of each row alone,
+                as `ops.bank_losses` takes it.
         """
         positive = self.positive_scores(anchors, indices)
         if drawn.counts is not None:
             negative = self.negative_scores(anchors, drawn)
-            each = loss(positive, negative, drawn.counts)
+            each = loss(negative, positive, counts=drawn.counts)
             return Contrast(tf.reduce_mean(each), positive, negative)
-        each, negative = ops.bank_losses(
-            lambda scores, own: loss(own, scores, None),
-            *(anchors, self.bank.features, drawn.records, positive),
-        )
+        each, negative = ops.bank_losses(loss, anchors, self.bank.features, drawn.records, positive)
         return Contrast(tf.reduce_mean(each), positive, negative)
 
     def positive_scores(self, anchors: tf.Tensor, indices: tf.Tensor) -> tf.Tensor:

@@ -1,6 +1,6 @@
 """The contrast of several views: every anchor against its key, in a memory of keys."""
 
-from typing import Dict, NamedTuple, Optional, Sequence, Tuple
+from typing import Callable, Dict, NamedTuple, Optional, Sequence, Tuple
 
 import tensorflow as tf
 
@@ -136,9 +136,7 @@ class MultiviewContrast(tf.keras.layers.Layer):
         share = shares(present, pairs, positive)
         means = tf.reduce_sum(share * found.losses, axis=0)
         if self.partition is not None:
-            self.partition.follow(
-                lambda: tf.reduce_mean(self._estimate(found.positive, found.negative), axis=0)
-            )
+            self.partition.follow(lambda: self._estimated(found.positive, found.negative))
         weights = tf.constant([term.weight for term in self._terms], means.dtype)
         return tf.reduce_sum(weights * means), self._logs(found, means, share)
 
@@ -168,21 +166,8 @@ class MultiviewContrast(tf.keras.layers.Layer):
         blocks = tf.einsum("btd,tv->btvd", anchors, places)
         blocks = tf.reshape(blocks, [*anchors.shape[:2], -1])
         problem = (blocks, self.bank.features, drawn, positive)
-        z = None
-        if self.partition is not None:
-            z = self.partition.sums(
-                lambda: tf.reduce_mean(
-                    ops.bank_losses(lambda scores, own: self._estimate(own, scores), *problem)[0],
-                    axis=0,
-                )
-            )
-
-        def row_losses(scores, own):
-            # Some images at a time, of each as many rows as there are directions.
-            images = own.shape[0] // len(self._places)
-            return self._row_losses(own, scores, None if z is None else tf.tile(z, [images]))
-
-        each, negative = ops.bank_losses(row_losses, *problem)
+        z = self._z(lambda: tf.reduce_mean(ops.bank_losses(self._estimate(), *problem)[0], axis=0))
+        each, negative = ops.bank_losses(self._row_loss(z), *problem)
         return _Compared(each, positive, negative)
 
     def _against_shared_rows(self, anchors, keys, positive, key, present) -> _Compared:
@@ -195,20 +180,9 @@ class MultiviewContrast(tf.keras.layers.Layer):
             ],
             axis=1,
         )
-        z = None
-        if self.partition is not None:
-            z = self.partition.sums(
-                lambda: tf.reduce_mean(self._estimate(positive, negative), axis=0)
-            )
-            z = tf.tile(z, positive.shape[:1])
-        flat = [-1, rows.shape[0]]
-        each = self._row_losses(
-            tf.reshape(positive, [-1]),
-            tf.reshape(negative, flat),
-            z,
-            None if counts is None else tf.reshape(counts, flat),
-        )
-        return _Compared(tf.reshape(each, positive.shape), positive, negative, counts)
+        loss = self._row_loss(self._z(lambda: self._estimated(positive, negative)))
+        each = _flat(loss, positive, negative, counts)
+        return _Compared(each, positive, negative, counts)
 
     def _shared_rows(self, keys, key, present) -> Tuple[tf.Tensor, Optional[tf.Tensor]]:
         """Rows `[n, M, dim]`, and which count for each anchor `[batch, T, n]`; None: all."""
@@ -255,26 +229,47 @@ class MultiviewContrast(tf.keras.layers.Layer):
             for t, term in enumerate(self._terms)
         }
 
-    def _row_losses(self, positive, negative, z, counts=None) -> tf.Tensor:
-        """Losses `[rows]` of cosines `[rows]` and `[rows, n]`; z `[rows]` or None."""
+    def _z(self, estimate: Callable[[], tf.Tensor]) -> Optional[tf.Tensor]:
+        """Partition sums `[T]`, the first batch's estimate; None where they have no part."""
+        return None if self.partition is None else self.partition.sums(estimate)
+
+    def _row_loss(self, z: Optional[tf.Tensor]) -> ops.DecomposedLoss:
+        """Loss of cosines `[rows, n]` and positive ones `[rows]`, T rows of each image."""
         temperature = self._settings.temperature
-        if self.partition is None:
-            return losses.info_nce_from_scores(
-                positive, negative, temperature=temperature, counts=counts, reduction="none"
-            )
-        return losses.nce(
-            tf.concat([positive[:, tf.newaxis], negative], axis=1),
+        if z is None:
+            return losses.decomposed_info_nce(temperature=temperature)
+        return losses.decomposed_nce(
             temperature=temperature,
             num_data=self._num_records,
+            num_draws=self._settings.num_negatives,
             z=z,
-            reduction="none",
         )
 
-    def _estimate(self, positive, negative) -> tf.Tensor:
+    def _estimate(self) -> ops.DecomposedLoss:
         """N times the mean of exp(cosine / tau) over each row's positive and negatives."""
-        return self._num_records * tf.reduce_mean(tf.exp(self._scaled(positive, negative)), axis=-1)
+        temperature, number = self._settings.temperature, self._settings.num_negatives
+
+        def mean(log_sums, positive):
+            sums = tf.concat([log_sums, positive[:, tf.newaxis] / temperature], axis=1)
+            return tf.exp(tf.reduce_logsumexp(sums, axis=1)) * self._num_records / (1 + number)
+
+        return ops.DecomposedLoss(
+            lambda scores: tf.reduce_logsumexp(scores / temperature, axis=1), mean
+        )
+
+    def _estimated(self, positive, negative) -> tf.Tensor:
+        """Its means `[T]` for cosines `[batch, T]` and `[batch, T, n]`."""
+        return tf.reduce_mean(_flat(self._estimate(), positive, negative), axis=0)
 
     def _scaled(self, positive, negative) -> tf.Tensor:
         """Cosines over the temperature, `[..., 1 + n]`, without gradient."""
         scores = tf.concat([positive[..., tf.newaxis], negative], axis=-1)
         return tf.stop_gradient(scores) / self._settings.temperature
+
+
+def _flat(loss: ops.DecomposedLoss, positive, negative, counts=None) -> tf.Tensor:
+    """Losses `[batch, T]` of cosines `[batch, T]` and `[batch, T, n]`."""
+    rows = [-1, negative.shape[2]]
+    options = {} if counts is None else {"counts": tf.reshape(counts, rows)}
+    each = loss(tf.reshape(negative, rows), tf.reshape(positive, [-1]), **options)
+    return tf.reshape(each, positive.shape)

@@ -10,7 +10,7 @@ from typing import Callable, Optional, Tuple
 
 import tensorflow as tf
 
-from tfssl import losses
+from tfssl import losses, ops
 from tfssl.methods._bank import BankMethod, BankSettings, Drawn
 from tfssl.methods._instance import Embeddings
 from tfssl.methods._partition import Partition, check_temperature
@@ -100,21 +100,23 @@ class NPID(BankMethod):
         """
         drawn = self.draw_negatives(indices)
         z = self._z(tf.stop_gradient(anchors), indices, drawn)
-        found = self.contrast(
-            *(anchors, indices, drawn),
-            lambda positive, negative, counts: self._loss(positive, negative, counts, z),
-        )
+        found = self.contrast(anchors, indices, drawn, self._loss(z))
         means = {"positive": found.positive, "negative": found.negative}
         return found.loss, {name: tf.reduce_mean(scores) for name, scores in means.items()}
 
-    def _loss(self, positive, negative, counts, z: Optional[tf.Tensor]) -> tf.Tensor:
-        """The losses of rows of cosines."""
-        options = {"temperature": self.settings.temperature, "counts": counts, "reduction": "none"}
-        if self.settings.loss == "softmax":
-            margin = self.settings.margin
-            return losses.info_nce_from_scores(positive, negative, margin=margin, **options)
-        scores = tf.concat([positive[:, tf.newaxis], negative], axis=1)
-        return losses.nce(scores, num_data=self.plan.num_records, z=z, **options)
+    def _loss(self, z: Optional[tf.Tensor]) -> ops.DecomposedLoss:
+        """The loss of rows of cosines."""
+        settings = self.settings
+        if settings.loss == "softmax":
+            return losses.decomposed_info_nce(
+                temperature=settings.temperature, margin=settings.margin
+            )
+        return losses.decomposed_nce(
+            temperature=settings.temperature,
+            num_data=self.plan.num_records,
+            num_draws=settings.num_negatives,
+            z=z,
+        )
 
     def _z(self, anchors: tf.Tensor, indices: tf.Tensor, drawn: Drawn) -> Optional[tf.Tensor]:
         """The partition sum that the run's first batch has given; None where it has no part."""

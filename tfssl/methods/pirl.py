@@ -87,7 +87,7 @@ class PIRL(BankMethod):
         jigsaws = tf.math.l2_normalize(self._jigsaw(batch["patches"]), axis=1)
         drawn = self.draw_negatives(batch["index"])
         image, jigsaw = (
-            self.contrast(anchors, batch["index"], drawn, self._loss)
+            self.contrast(anchors, batch["index"], drawn, self._loss())
             for anchors in (images, jigsaws)
         )
         weight = self.settings.jigsaw_weight
@@ -109,8 +109,14 @@ class PIRL(BankMethod):
         keys = self.draw_keys(_PERMUTATIONS, patches)
         return self.jigsaw_head(features, ops.keyed_permutations(keys, patches.shape[1]))
 
-    def _loss(self, positive, negative, counts) -> tf.Tensor:
-        """The losses of rows of cosines, of either branch."""
-        loss = losses.softmax_nce if self.settings.loss == "nce" else losses.info_nce_from_scores
-        options = {"temperature": self.settings.temperature, "counts": counts}
-        return loss(positive, negative, reduction="none", **options)
+    def _loss(self) -> ops.RowLoss:
+        """The loss of rows of cosines, of either branch."""
+        temperature = self.settings.temperature
+        if self.settings.loss == "softmax":
+            return losses.decomposed_info_nce(temperature=temperature)
+
+        def softmax_nce(negative, positive, counts=None):
+            options = {"temperature": temperature, "counts": counts, "reduction": "none"}
+            return losses.softmax_nce(positive, negative, **options)
+
+        return softmax_nce

@@ -3,7 +3,7 @@
 from tfssl.ops.adaptive_pooling import adaptive_average_pool, adaptive_max_pool
 from tfssl.ops.assignment import AssignmentInfo, mira_assignment, mira_assignment_with_info
 from tfssl.ops.balanced_draws import balanced_draws
-from tfssl.ops.bank_losses import bank_losses
+from tfssl.ops.bank_losses import DecomposedLoss, RowLoss, bank_losses
 from tfssl.ops.bank_scores import bank_scores
 from tfssl.ops.checks import at_least_float32
 from tfssl.ops.cluster_members import cluster_members
@@ -42,7 +42,9 @@ from tfssl.ops.whitening import pca_whiten
 __all__ = [
     "SAMPLERS",
     "AssignmentInfo",
+    "DecomposedLoss",
     "Negatives",
+    "RowLoss",
     "adaptive_average_pool",
     "adaptive_max_pool",
     "at_least_float32",

@@ -1,16 +1,37 @@
 """Losses of anchors against rows of a bank that each anchor draws for itself, in one reading."""
 
-from typing import Callable, Tuple
+from typing import Callable, List, NamedTuple, Tuple, Union
 
 import tensorflow as tf
 
-Loss = Callable[..., tf.Tensor]
 # Bytes of the bank's rows that are read at once; what stays in the cache of a core.
 _BLOCK = 2**20
 
 
+class DecomposedLoss(NamedTuple):
+    """A loss of rows of scores that is computed from parts of each row, such as a sum over it.
+
+    Attributes:
+        part: function (scores `[rows, k]`) -> `[rows]`, from some of the columns.
+        whole: function (`[rows, parts]` of these, `[rows, ...]` of each argument) -> `[rows]`, the
+            losses. They are the same for any division of the columns.
+
+    Called with scores `[rows, n]`, arguments and the part's options it is the loss itself.
+    """
+
+    part: Callable[..., tf.Tensor]
+    whole: Callable[..., tf.Tensor]
+
+    def __call__(self, scores: tf.Tensor, *arguments: tf.Tensor, **options) -> tf.Tensor:
+        """The losses `[rows]`, all columns in one part."""
+        return self.whole(self.part(scores, **options)[:, tf.newaxis], *arguments)
+
+
+RowLoss = Union[DecomposedLoss, Callable[..., tf.Tensor]]
+
+
 def bank_losses(
-    loss: Loss, anchors: tf.Tensor, bank: tf.Tensor, indices: tf.Tensor, *arguments: tf.Tensor
+    loss: RowLoss, anchors: tf.Tensor, bank: tf.Tensor, indices: tf.Tensor, *arguments: tf.Tensor
 ) -> Tuple[tf.Tensor, tf.Tensor]:
     """Each anchor's loss from its scores with its own rows of a bank, which are read once.
 
@@ -21,7 +42,8 @@ def bank_losses(
     Args:
         loss: function (scores `[rows, n]`, `[rows, ...]` of each argument) -> `[rows]`, the loss of
             each anchor from its row alone. It is called for some rows at a time. It may use other
-            tensors, but no gradient flows to them.
+            tensors, but no gradient flows to them. A `DecomposedLoss` is also called for some
+            columns at a time, and is the faster one.
         anchors: `[batch, dim]` floating. Or `[batch, a, dim]`, several for the same rows of the
             bank; they are rows of their own for `loss`.
         bank: `[records, ...]` floating, dim numbers a record, a tensor or a variable; half
@@ -37,10 +59,11 @@ def bank_losses(
         scores: `[batch, n]` or `[batch, a, n]` dot products, without gradient.
 
     Notes:
-        Two blocks of rows at a time are in memory, each of one anchor, or of several where theirs
-        are no more than a megabyte. `tf.gather` would hold `[batch, n, dim]`, 2 GB for 256 anchors
-        with 16,384 rows of 128. Where no gradient is needed, `bank_scores` does half of the
-        arithmetic.
+        The rows of two anchors at a time are in memory, or of several where theirs are no more
+        than a megabyte. Of a `DecomposedLoss` they are read, multiplied and dropped megabyte by
+        megabyte, so that nothing but the bank is read from memory. `tf.gather` would hold
+        `[batch, n, dim]`, 2 GB for 256 anchors with 16,384 rows of 128. Where no gradient is
+        needed, `bank_scores` does half of the arithmetic.
     """
     dtype = tf.float64 if anchors.dtype == tf.float64 else tf.float32
     anchors = tf.cast(anchors, dtype)
@@ -71,24 +94,15 @@ def _in_blocks(loss, bank, indices, inputs):
     size = _block_size(batch, number * dim * dtype.size)
     blocks, rows = batch // size, size * several
     inputs = [tf.reshape(t, [blocks, rows, *t.shape[2:]]) for t in inputs]
-    indices = tf.reshape(indices, [blocks, size * number])
-    # A product of matrices without a batch is the faster one.
-    lead = [] if size == 1 else [size]
+    indices = tf.reshape(indices, [blocks, size, number])
 
     def block(i):
-        entries = tf.cast(tf.gather(bank, indices[i]), dtype)
-        entries = tf.reshape(entries, [*lead, number, dim])
         anchors, *others = [t[i] for t in inputs]
-        anchors = tf.reshape(anchors, [*lead, several, dim])
-        scores = tf.reshape(tf.matmul(anchors, entries, transpose_b=True), [rows, number])
-        with tf.GradientTape() as tape:
-            tape.watch([scores, *others])
-            values = loss(scores, *others)
-        to_scores, *to_others = tape.gradient(
-            values, [scores, *others], unconnected_gradients=tf.UnconnectedGradients.ZERO
-        )
-        to_anchors = tf.matmul(tf.reshape(to_scores, [*lead, several, number]), entries)
-        return values, scores, tf.reshape(to_anchors, [rows, dim]), *to_others
+        if isinstance(loss, DecomposedLoss):
+            columns = _columns(number, size * dim * dtype.size)
+            parts = [_read(bank, part, dtype) for part in tf.split(indices[i], columns, axis=1)]
+            return _by_parts(loss, anchors, parts, others)
+        return _as_a_whole(loss, anchors, _read(bank, indices[i], dtype), others)
 
     if blocks == 1:
         results = [r[tf.newaxis] for r in block(0)]
@@ -97,6 +111,61 @@ def _in_blocks(loss, bank, indices, inputs):
         types = [dtype, dtype, *(t.dtype for t in inputs)]
         results = _for_each(block, blocks, shapes, types)
     return [tf.reshape(r, [batch, several, *r.shape[2:]]) for r in results]
+
+
+def _as_a_whole(loss, anchors, entries, others):
+    """Losses, scores and gradients of a block whose rows wait until all scores are there."""
+    scores = _products(anchors, entries)
+    values, (to_scores, *to_others) = _with_gradients(loss, scores, *others)
+    return values, scores, _weighted(to_scores, entries), *to_others
+
+
+def _by_parts(loss, anchors, parts, others):
+    """The same; each part's rows are multiplied twice and then no longer needed."""
+    scores, sums, to_anchors = [], [], []
+    for entries in parts:
+        scores.append(_products(anchors, entries))
+        values, (to_scores,) = _with_gradients(loss.part, scores[-1])
+        sums.append(values)
+        to_anchors.append(_weighted(to_scores, entries))
+    values, (to_sums, *to_others) = _with_gradients(loss.whole, tf.stack(sums, axis=1), *others)
+    to_anchors = tf.einsum("rp,prd->rd", to_sums, tf.stack(to_anchors))
+    return values, tf.concat(scores, axis=1), to_anchors, *to_others
+
+
+def _with_gradients(function, *inputs):
+    """`[rows]` values of a function of rows, and their gradients to its inputs."""
+    with tf.GradientTape() as tape:
+        tape.watch(inputs)
+        values = function(*inputs)
+    return values, tape.gradient(values, inputs, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+
+
+def _read(bank, indices, dtype):
+    """Entries `[size, n, dim]` for indices `[size, n]`; `[n, dim]` for one."""
+    size, number = indices.shape
+    entries = tf.cast(tf.gather(bank, tf.reshape(indices, [-1])), dtype)
+    # A product of matrices without a batch is the faster one.
+    return tf.reshape(entries, [number, -1] if size == 1 else [size, number, -1])
+
+
+def _products(anchors, entries):
+    """Scores `[rows, n]` of anchors `[rows, dim]`, as many for every record of the block."""
+    anchors = tf.reshape(anchors, [*entries.shape[:-2], -1, entries.shape[-1]])
+    products = tf.matmul(anchors, entries, transpose_b=True)
+    return tf.reshape(products, [-1, entries.shape[-2]])
+
+
+def _weighted(weights, entries):
+    """Sums `[rows, dim]` of entries by weights `[rows, n]`."""
+    weights = tf.reshape(weights, [*entries.shape[:-2], -1, entries.shape[-2]])
+    return tf.reshape(tf.matmul(weights, entries), [-1, entries.shape[-1]])
+
+
+def _columns(number: int, row_bytes: int) -> List[int]:
+    """How many columns each part has: those of a block's size."""
+    most = max(1, _BLOCK // row_bytes)
+    return [min(most, number - start) for start in range(0, number, most)]
 
 
 def _block_size(batch: int, record_bytes: int) -> int:
