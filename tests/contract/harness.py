@@ -40,6 +40,11 @@ LEARNING = {
 TOO_EASY = {"sobel": False}
 # Channels of the views of methods that have an encoder for each; others have images of three.
 CHANNELS = {"cmc": (1, 2), "predictive": (1, 2), "splitbrain": (1, 2)}
+# Methods again, with other numbers of views: name, channels of the views, settings.
+FORMS = {
+    "cmc/core": ("cmc", (1, 1, 1), {"paradigm": "core"}),
+    "cmc/full": ("cmc", (1, 1, 1), {"paradigm": "full"}),
+}
 # Those that predict pixels.
 PIXELWISE = ("predictive", "splitbrain")
 # Learning rates of 200 steps that are to learn something; 0.1 of all others.
@@ -52,9 +57,17 @@ PATCH = 8
 BATCH = 8
 
 
+def method_of(name: str) -> str:
+    """The registered name of a method or of a form of one."""
+    return FORMS[name][0] if name in FORMS else name
+
+
 def small_settings(name: str, sizes: Optional[Dict] = None, **overrides):
     """A method's settings with small sizes, those of SMALL by default; `overrides` win."""
     sizes = sizes or SMALL
+    if name in FORMS:
+        name, _, own = FORMS[name]
+        overrides = {**own, **overrides}
     config = methods.get(name).Config
     fields = {field.name for field in dataclasses.fields(config)}
     unread = UNREAD.get(overrides.get("loss"), ()) if name == "cmc" else ()
@@ -73,7 +86,8 @@ def small_settings(name: str, sizes: Optional[Dict] = None, **overrides):
 
 def embedded_settings(name: str) -> Dict:
     """What configs/digits/<name>.cfg chooses for the method, without widths and schedules."""
-    return _choices(config.read_flagfile(str(DIGITS / f"{name}.cfg")).method)
+    chosen = _choices(config.read_flagfile(str(DIGITS / f"{method_of(name)}.cfg")).method)
+    return {**chosen, **FORMS[name][2]} if name in FORMS else chosen
 
 
 def _choices(chosen) -> Dict:
@@ -110,7 +124,7 @@ def build(
     `kind` is how its step runs: "eager", which is the cheapest for a few steps, "graph" or "xla".
     """
     seed_weights(seed)
-    method = methods.get(name)(
+    method = methods.get(method_of(name))(
         small_settings(name, sizes, **overrides),
         plan or make_plan(view_channels=channels_of(name)),
         lambda **options: backbones.build("tiny", image_size=SIZE, **options),
@@ -125,6 +139,8 @@ def build(
 
 def channels_of(name: str) -> Tuple[int, ...]:
     """Channels of each view of a method."""
+    if name in FORMS:
+        return FORMS[name][1]
     return CHANNELS.get(name, (3,) * methods.get(name).min_views)
 
 
@@ -167,7 +183,7 @@ def make_batch(
 
 def needs_patches(name: str) -> bool:
     """Whether a method's batches have patches, with its default settings."""
-    cls = methods.get(name)
+    cls = methods.get(method_of(name))
     return cls.needs_patches(cls.Config())
 
 

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from tests.contract import harness, textures
-from tests.contract.every import EVERY, HEAVY
+from tests.contract.every import CLASSES, EVERY, HEAVY
 from tfssl import evaluation, methods, ops, views
 from tfssl.training import SGD
 
@@ -88,7 +88,7 @@ def test_train_function_follows_a_restored_step(name, tmp_path):
         assert {key: float(value) for key, value in received.items()} == logs
 
 
-@EVERY
+@CLASSES
 def test_values_are_derived_again_in_a_golden_test(name):
     """Somebody wrote the method's equations down a second time, in NumPy."""
     assert list((pathlib.Path(__file__).parents[1] / "golden").glob(f"test_{name}*.py"))
@@ -181,7 +181,7 @@ def test_views_without_an_effect_are_refused(name):
             cls.check_views(cls.Config(), harness.view_family((32, 16)))
 
 
-@EVERY
+@CLASSES
 def test_groups_of_channels_go_to_methods_of_several_views(name):
     """Every other method asks for images with all channels, and the former for nothing else."""
     cls = methods.get(name)
@@ -193,7 +193,7 @@ def test_groups_of_channels_go_to_methods_of_several_views(name):
         cls.check_views(cls.Config(), family)
 
 
-@EVERY
+@CLASSES
 def test_patches_are_given_where_they_are_used(name):
     cls = methods.get(name)
     settings = cls.Config()

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from tests.compiled import parameters
 from tests.contract import harness
-from tests.contract.every import HEAVY
+from tests.contract.every import EVERY, HEAVY
 from tfssl import methods
 
 FORBIDDEN_IN_XLA = {"Where", "Unique", "UniqueV2"}
@@ -108,7 +108,7 @@ def test_two_replicas_equal_one_device(name, float64, two_replicas):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
-@pytest.mark.parametrize("name", methods.names())
+@EVERY
 def test_half_precision_stays_finite(name, policy):
     tf.keras.mixed_precision.set_global_policy(policy)
     method = harness.build(name)
@@ -123,8 +123,9 @@ def test_half_precision_stays_finite(name, policy):
 @HEAVY
 def test_parts_of_a_batch_make_one_step_with_the_mean_gradient(name, float64):
     """Teachers, banks and schedules too move as in one step."""
-    if methods.get(name).splits_batch is not True:
-        assert isinstance(methods.get(name).splits_batch, str)
+    splits_batch = methods.get(harness.method_of(name)).splits_batch
+    if splits_batch is not True:
+        assert isinstance(splits_batch, str)
         return
     first, *parts = [harness.make_batch(name, seed=s) for s in range(4)]
     whole, split = harness.build(name), harness.build(name)
