@@ -120,5 +120,87 @@ def test_centres_of_a_file(tmp_path):
 
 def test_lightness_at_the_ends():
     light = tf.constant([[-1e-4], [0.0], [0.99], [1.0], [99.999], [100.0], [100.001]])
-    classes = tf.argmax(_colour_classes.lightness_targets(light), axis=1)
-    np.testing.assert_array_equal(classes, [0, 0, 0, 1, 99, 99, 99])
+    classes, shares = _colour_classes.lightness_classes(light)
+    np.testing.assert_array_equal(classes[:, 0], [0, 0, 0, 1, 99, 99, 99])
+    np.testing.assert_array_equal(shares, np.ones([7, 1]))
+
+
+def test_losses_of_networks_that_say_nothing(tmp_path):
+    """Section 7, test (a)."""
+    path = tmp_path / "points.txt"
+    np.savetxt(path, [(10 * i, 10 * j) for i in range(-8, 9) for j in range(-9, 10)][:313])
+    for centres, level in ((None, 5.5645204073), (str(path), 5.7462031905)):
+        method = harness.build("splitbrain", centres=centres)
+        for network in method.networks:
+            classifier = network.get_layer("classifier")
+            classifier.set_weights([np.zeros_like(w) for w in classifier.get_weights()])
+        logs = harness.step(method, lab_batch()[1])
+        assert logs["loss/1-2"] == pytest.approx(level, rel=1e-6)
+        assert logs["loss/2-1"] == pytest.approx(4.6051701860, rel=1e-6)
+        assert method.chance_level == pytest.approx(level + 4.6051701860)
+
+
+def test_networks_have_nothing_to_do_with_each_other(monkeypatch):
+    """Section 7, test (b)."""
+    method, (_, batch) = harness.build("splitbrain"), lab_batch()
+
+    def losses_and_gradients():
+        with tf.GradientTape(persistent=True) as tape:
+            logs = method.compute(batch)[1]
+        variables = [network.trainable_variables for network in method.networks]
+        found = [[tape.gradient(logs[n], v) for v in variables] for n in ("loss/1-2", "loss/2-1")]
+        return float(logs["loss/1-2"]), float(logs["loss/2-1"]), found
+
+    to_chroma, to_light, gradients = losses_and_gradients()
+    for own, other in (gradients[0], gradients[1][::-1]):
+        assert all(np.any(g) for g in own[-2:])
+        assert all(g is None or not np.any(g) for g in other)
+    of_light = _colour_classes.lightness_classes
+    monkeypatch.setattr(_colour_classes, "lightness_classes", lambda light: of_light(100 - light))
+    again, other_light, _ = losses_and_gradients()
+    assert again == pytest.approx(to_chroma, rel=1e-6)
+    assert other_light != pytest.approx(to_light, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    "rgb, centre, lightness",
+    [((255, 0, 0), (80, 70), 53), ((128, 64, 200), (50, -60), 41), ((90, 90, 90), (0, 0), 38)],
+)
+def test_classes_of_colours(rgb, centre, lightness):
+    """Section 7, vectors and test (c): a grey image is in the bin (0, 0)."""
+    lab = tf.constant(rgb2lab(np.uint8([[rgb]])), tf.float32)
+    centres = _colour_classes.chroma_centres()
+    classes, _ = _colour_classes.chroma_classes(lab[..., 1:], centres)
+    assert tuple(centres[classes[0, 0, 0]]) == centre
+    assert _colour_classes.lightness_classes(lab[..., :1])[0].numpy().item() == lightness
+
+
+@pytest.mark.parametrize("grid", [True, False])
+def test_the_nearest_centre(grid):
+    """Test (c): every centre is its own. Colours of no sRGB image have the nearest as well."""
+    rng, centres = fresh_rng(), _colour_classes.chroma_centres()
+    if not grid:
+        centres = rng.uniform(-100, 100, [70, 2]).astype(np.float32)
+    places, _ = _colour_classes.chroma_classes(tf.constant(centres), centres)
+    np.testing.assert_array_equal(places[:, 0], np.arange(len(centres)))
+    colours = rng.uniform(-150, 150, [4, 5, 2])
+    expected = np.square(colours[:, :, np.newaxis] - centres).sum(axis=3).argmin(axis=2)
+
+    def find(ab):
+        return _colour_classes.chroma_classes(ab, centres)
+
+    for function in (find, tf.function(find, jit_compile=True, autograph=False)):
+        np.testing.assert_array_equal(function(tf.constant(colours))[0][..., 0], expected)
+        # Inside the table alone.
+        places, _ = function(tf.constant(centres[:6].reshape(2, 3, 2)))
+        np.testing.assert_array_equal(places[..., 0], np.arange(6).reshape(2, 3))
+
+
+def test_flips_commute_with_targets():
+    """Test (c), on maps that are symmetric."""
+    method, (_, batch) = harness.build("splitbrain"), lab_batch()
+    maps = [n(v) for n, v in zip(method.networks, batch["views"])]
+    targets = method._targets(batch["views"], maps)
+    flipped = method._targets([tf.reverse(v, [2]) for v in batch["views"]], maps)
+    for (classes, _), (others, _) in zip(targets, flipped):
+        np.testing.assert_array_equal(others, tf.reverse(classes, [2]))

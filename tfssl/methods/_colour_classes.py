@@ -5,7 +5,7 @@ Autoencoders", arXiv 1611.09842.
 """
 
 import pathlib
-from typing import Optional
+from typing import Optional, Tuple
 
 import numpy as np
 import tensorflow as tf
@@ -63,8 +63,10 @@ def chroma_centres(path: Optional[str] = None, *, soft: bool = False) -> np.ndar
     return centres
 
 
-def chroma_targets(ab: tf.Tensor, centres: np.ndarray, *, soft: bool = False) -> tf.Tensor:
-    """Shares of the classes in colours, which sum to 1.
+def chroma_classes(
+    ab: tf.Tensor, centres: np.ndarray, *, soft: bool = False
+) -> Tuple[tf.Tensor, tf.Tensor]:
+    """Classes of colours, and what share of a colour each of them is.
 
     Args:
         ab: `[..., 2]` floating, in the units of Lab.
@@ -73,19 +75,47 @@ def chroma_targets(ab: tf.Tensor, centres: np.ndarray, *, soft: bool = False) ->
             one alone.
 
     Returns:
-        `[..., classes]` float32 (float64 for float64 colours), without gradient.
+        `[..., k]` int32, the nearest first, and their shares `[..., k]`, which sum to 1, float32
+        (float64 for float64 colours); k is 5 or 1. Without gradient.
     """
     rows = tf.reshape(ops.at_least_float32(tf.stop_gradient(ab)), [-1, 2])
-    offsets = rows[:, tf.newaxis] - tf.constant(centres, rows.dtype)
-    squares = tf.reduce_sum(tf.square(offsets), axis=2)
-    found, places = tf.math.top_k(-squares, _NEAREST if soft else 1)
-    weights = tf.nn.softmax(found / (2 * _SIGMA**2))
-    marks = tf.one_hot(places, len(centres), dtype=rows.dtype)
-    targets = tf.reduce_sum(weights[..., tf.newaxis] * marks, axis=1)
-    return tf.reshape(targets, [*ab.shape[:-1], len(centres)])
+    if soft:
+        found, places = tf.math.top_k(-_squares(rows, centres), _NEAREST)
+        shares = tf.nn.softmax(found / (2 * _SIGMA**2))
+    else:
+        places = _nearest(rows, centres)[:, tf.newaxis]
+        shares = tf.ones_like(places, rows.dtype)
+    return tuple(tf.reshape(t, [*ab.shape[:-1], t.shape[1]]) for t in (places, shares))
 
 
-def lightness_targets(lightness: tf.Tensor) -> tf.Tensor:
-    """One-hot classes of width 1, `[..., 100]` float32, of L in 0..100, `[..., 1]`."""
-    classes = tf.cast(tf.floor(tf.stop_gradient(lightness[..., 0])), tf.int32)
-    return tf.one_hot(tf.clip_by_value(classes, 0, LIGHTNESS_CLASSES - 1), LIGHTNESS_CLASSES)
+def lightness_classes(lightness: tf.Tensor) -> Tuple[tf.Tensor, tf.Tensor]:
+    """The same for classes of width 1 of L in 0..100, `[..., 1]`."""
+    lightness = ops.at_least_float32(tf.stop_gradient(lightness))
+    classes = tf.cast(tf.floor(lightness), tf.int32)
+    return tf.clip_by_value(classes, 0, LIGHTNESS_CLASSES - 1), tf.ones_like(lightness)
+
+
+def _squares(rows: tf.Tensor, centres: np.ndarray) -> tf.Tensor:
+    """Squared distances `[rows, classes]`."""
+    a, b = (tf.square(rows[:, i, tf.newaxis] - centres[:, i]) for i in (0, 1))
+    return a + b
+
+
+def _nearest(rows: tf.Tensor, centres: np.ndarray) -> tf.Tensor:
+    """Places `[rows]` of the nearest centres; by a table, where they lie on a grid of 10."""
+
+    def nearest():
+        return tf.argmin(_squares(rows, centres), axis=1, output_type=tf.int32)
+
+    cells = centres / STEP
+    if np.any(cells != np.rint(cells)):
+        return nearest()
+    low, high = (edge(cells, axis=0).astype(np.int32) for edge in (np.min, np.max))
+    # With an empty edge, where colours beyond it are looked up.
+    table = np.full(high - low + 3, -1, np.int32)
+    table[tuple((cells.astype(np.int32) - low + 1).T)] = np.arange(len(centres))
+    found = tf.cast(tf.round(rows / STEP), tf.int32) - low + 1
+    found = tf.gather_nd(table, tf.clip_by_value(found, 0, high - low + 2))
+    # A mean of colours need not be near any colour of sRGB.
+    known = found >= 0
+    return tf.cond(tf.reduce_all(known), lambda: found, lambda: tf.where(known, found, nearest()))

@@ -7,7 +7,7 @@ Tables 7 and 8: a re-implementation on CMC's own networks.
 
 import dataclasses
 import math
-from typing import Callable, List, Optional, Tuple
+from typing import Any, Callable, List, Optional, Tuple
 
 import tensorflow as tf
 
@@ -111,20 +111,25 @@ class SplitBrain(Method):
         targets = self._targets(batch["views"], maps)
         losses, right = [], []
         for found, target in zip(maps, targets):
-            target = tf.cast(target, found.dtype)
             if self.classes:
-                each = -tf.reduce_sum(target * tf.nn.log_softmax(found), axis=3)
-                hit = tf.argmax(found, axis=3) == tf.argmax(target, axis=3)
+                classes, parts = target
+                log_shares = tf.gather(tf.nn.log_softmax(found), classes, batch_dims=3)
+                each = -tf.reduce_sum(tf.cast(parts, found.dtype) * log_shares, axis=3)
+                hit = tf.argmax(found, axis=3, output_type=tf.int32) == classes[..., 0]
                 right.append(tf.reduce_mean(tf.cast(hit, found.dtype)))
             else:
+                target = tf.cast(target, found.dtype)
                 each = tf.square(found - target) / 2
                 share = tf.ones_like(found[:, 0, 0, 0])
                 right.append(_multiview.explained(found - target, target, share))
             losses.append(tf.reduce_mean(each))
         return tf.add_n(losses), dict(zip(self.statistics, (*losses, *right)))
 
-    def _targets(self, views: Tuple[tf.Tensor, ...], maps: List[tf.Tensor]) -> List[tf.Tensor]:
-        """What each network should say: of the other view, averaged to its map."""
+    def _targets(self, views: Tuple[tf.Tensor, ...], maps: List[tf.Tensor]) -> List[Any]:
+        """What each network should say: of the other view, averaged to its map.
+
+        Values, or classes with their shares.
+        """
         light, chroma = (
             ops.adaptive_average_pool(view, found.shape[1])
             for view, found in zip(views, maps[::-1])
@@ -139,8 +144,8 @@ class SplitBrain(Method):
         )
         soft = self.settings.soft_targets
         return [
-            _colour_classes.chroma_targets(chroma, self._centres(), soft=soft),
-            _colour_classes.lightness_targets(light),
+            _colour_classes.chroma_classes(chroma, self._centres(), soft=soft),
+            _colour_classes.lightness_classes(light),
         ]
 
 
