@@ -87,6 +87,8 @@ def test_three_steps_of_two_views(loss, kind):
             assert logs[f"information-log-k/{name}"] == pytest.approx(bound, abs=1e-4)
             if loss == "nce":
                 assert logs[f"partition/{name}"] == pytest.approx(z[v] / RECORDS, rel=1e-4)
+                share = e[:, 0].mean() / z[v]
+                assert logs[f"probability/{name}"] == pytest.approx(share, rel=1e-4)
         bank[indices] = unit(0.5 * bank[indices] + 0.5 * rows)
         np.testing.assert_allclose(bank_of(method), bank, atol=1e-4)
 

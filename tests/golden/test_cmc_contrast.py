@@ -46,6 +46,53 @@ def test_partition_sums_of_a_fresh_bank(dim, temperature, expected):
     assert float(logs["partition/1-2"]) == pytest.approx(first[0] / 20_000, rel=1e-6)
 
 
+@pytest.mark.parametrize("kind", ["own", "shared"])
+def test_partition_sums_are_of_images_that_have_both_views(kind):
+    """Section 1.11. A term that no image of the first batch has waits for one that does."""
+    pairs, views = view_pairs(3, paradigm="full"), 3
+    terms = [Term(i, j, 1.0, f"{i + 1}-{j + 1}") for i, j in pairs]
+    records = unit(fresh_rng().normal(size=[40, views, 6]))
+    contrast = contrast_of(
+        40, terms, views, loss="nce", negatives=kind, projection_dim=6, num_negatives=5
+    )
+    contrast.bank.fill(tf.constant(records, tf.float32))
+    expected = {}
+    # Of the views 1 and 3 no image of the first batch has both.
+    for number, present in enumerate(([[1, 1, 0], [1, 1, 0], [0, 1, 1]], [[1, 1, 1]] * 3)):
+        anchors, mask = isotropic(3, 6, views), np.array(present, bool)
+        drawn = draws(3, number)
+        arguments = anchors, anchors, tf.range(3), drawn, tf.constant(mask)
+        loss, logs = contrast.loss(*arguments)
+        assert np.isfinite(float(loss)) and np.isfinite(list(logs.values())).all()
+        keys = drawn.rows if kind == "own" else tf.tile(drawn.shared[tf.newaxis], [3])
+        others = ops.keyed_integers(keys, 5, below=40).numpy()
+        for i, j in pairs:
+            both = mask[:, i] & mask[:, j]
+            rows = np.concatenate([records[:3, np.newaxis, j], records[others, j]], axis=1)
+            scores = np.einsum("bd,bnd->bn", anchors[:, i], rows) / 0.07
+            if both.any():
+                z = 40 * np.exp(scores[both]).mean()
+                expected.setdefault(f"{i + 1}-{j + 1}", z)
+                share = np.exp(scores[both, 0]).mean() / expected[f"{i + 1}-{j + 1}"]
+                received = float(logs[f"probability/{i + 1}-{j + 1}"])
+                assert received == pytest.approx(share, rel=1e-3)
+        z = [expected.get(term.name, 0) for term in terms]
+        np.testing.assert_allclose(contrast.partition.value, z, rtol=1e-3)
+    assert len(expected) == len(terms) and number == 1
+
+
+def test_a_partition_sum_near_the_largest_number():
+    """Multiples of Z need not be float32 numbers."""
+    contrast = contrast_of(
+        50_000, loss="nce", projection_dim=4, num_negatives=512, temperature=1 / 76
+    )
+    rows = tf.constant(np.tile(unit(np.ones([1, 4])), [50_000, 2, 1]).reshape(-1, 2, 4), tf.float32)
+    contrast.bank.fill(rows)
+    loss, _ = contrast.loss(rows[:2], rows[:2], tf.range(2), draws(2))
+    np.testing.assert_allclose(np.log(contrast.partition.value), 76 + np.log(50_000), rtol=1e-5)
+    assert np.isfinite(float(loss))
+
+
 @pytest.mark.parametrize("number, expected", [(4096, 9.12), (16384, 10.50)])
 def test_the_loss_of_a_fresh_bank(number, expected):
     """Property 4: log(m + 1) + 1 / (2 d tau^2), where the own scores are all that is noise."""

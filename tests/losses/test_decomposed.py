@@ -59,17 +59,21 @@ def test_every_division_gives_the_loss_and_its_gradient(kind, columns):
 
 @pytest.mark.parametrize("kind", [softmax, noise])
 @pytest.mark.parametrize("dtype", [tf.float16, tf.bfloat16, tf.float32])
-def test_extreme_scores_in_parts_stay_finite(kind, dtype):
-    """Half precision is computed in float32."""
+def test_extreme_scores_in_parts(kind, dtype):
+    """Half precision is computed in float32, and nothing overflows."""
     loss = make(kind)
     scores = tf.constant([[3e4, -3e4, 0.0], [-3e4, -3e4, -3e4]] * (ROWS // 2), dtype)
-    with tf.GradientTape() as tape:
-        tape.watch(scores)
-        parts = tf.split(scores, 3, axis=1)
-        sums = tf.stack([loss.part(part) for part in parts], axis=1)
-        each = loss.whole(sums, tf.zeros([ROWS], dtype))
-    assert sums.dtype == each.dtype == tf.float32
-    assert np.all(np.isfinite(each)) and np.all(np.isfinite(tape.gradient(each, scores)))
+    found = []
+    for kind_of_number in (dtype, tf.float64):
+        numbers = tf.cast(scores, kind_of_number)
+        with tf.GradientTape() as tape:
+            tape.watch(numbers)
+            sums = tf.stack([loss.part(part) for part in tf.split(numbers, 3, axis=1)], axis=1)
+            each = loss.whole(sums, tf.zeros([ROWS], kind_of_number))
+        found.append((each, tape.gradient(each, numbers)))
+    assert sums.dtype == tf.float64 and found[0][0].dtype == tf.float32
+    for value, expected in zip(*found):
+        np.testing.assert_allclose(tf.cast(value, tf.float64), expected, rtol=1e-2, atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -84,9 +88,17 @@ def test_extreme_scores_in_parts_stay_finite(kind, dtype):
 )
 def test_noise_with_wrong_arguments(change, message):
     arguments = {"temperature": 0.1, "num_data": 5, "num_draws": 4, "z": 1.0}
-    # What TensorFlow asserts of a tensor is a ValueError of its own kind.
+    # Of a tensor's values TensorFlow raises its own error.
     with pytest.raises((ValueError, tf.errors.InvalidArgumentError), match=message):
         losses.decomposed_nce(**{**arguments, **change})
+
+
+@pytest.mark.parametrize("rows", [5, 1])
+def test_rows_that_directions_do_not_divide(rows):
+    z = tf.constant([20.0, 30.0])
+    loss = losses.decomposed_nce(temperature=0.1, num_data=5, num_draws=4, z=z)
+    with pytest.raises(ValueError, match=f"divides {rows} rows. Received: 2"):
+        loss.part(tf.zeros([rows, 4]))
 
 
 @pytest.mark.parametrize(

@@ -137,6 +137,8 @@ def test_half_precision_is_computed_in_float32(scores, dtype):
         ({"scores": np.zeros([4, 3], int)}, "scores"),
         ({"num_data": 0}, "num_data"),
         ({"z": 0.0}, "z > 0"),
+        ({"z": tf.ones([3])}, "expected z a number"),
+        ({"z": tf.ones([1])}, "expected z a number"),
         ({"temperature": -1.0}, "temperature > 0"),
     ],
 )

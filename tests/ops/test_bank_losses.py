@@ -10,6 +10,7 @@ from tests.random_inputs import fresh_rng
 from tfssl import losses, ops
 
 BATCH, RECORDS, DIM, NEGATIVES = 6, 30, 4, 11
+DIRECTIONS = [20.0, 30.0, 45.0]
 
 
 def softmax(negative, positive):
@@ -23,6 +24,14 @@ def noise(negative, positive):
     return losses.nce(scores, z=20.0, **options)
 
 
+def noise_of_directions(negative, positive):
+    """A partition sum for each of three anchors of a record."""
+    scores = tf.concat([positive[:, tf.newaxis], negative], axis=1)
+    z = tf.tile(tf.constant(DIRECTIONS, tf.float64), [scores.shape[0] // 3])
+    options = {"temperature": 0.3, "num_data": RECORDS, "reduction": "none"}
+    return losses.nce(scores, z=z, **options)
+
+
 # Undivided losses, and those that part of a row after the other can be read for.
 CONTRASTS = {
     "softmax": softmax,
@@ -30,6 +39,15 @@ CONTRASTS = {
     "softmax by parts": losses.decomposed_info_nce(temperature=0.3, margin=-0.2),
     "noise by parts": losses.decomposed_nce(
         temperature=0.3, num_data=RECORDS, num_draws=NEGATIVES, z=20.0
+    ),
+}
+OF_SEVERAL = {
+    "noise of directions": noise_of_directions,
+    "noise of directions by parts": losses.decomposed_nce(
+        temperature=0.3,
+        num_data=RECORDS,
+        num_draws=NEGATIVES,
+        z=tf.constant(DIRECTIONS, tf.float64),
     ),
 }
 # How it runs, and for how many anchors rows are read at once: four do not divide the batch, so that
@@ -146,7 +164,7 @@ def test_without_arguments_and_with_weights_above(problem):
     assert to_bank is None
 
 
-@pytest.mark.parametrize("kind", ["softmax", "softmax by parts"])
+@pytest.mark.parametrize("kind", ["softmax", "softmax by parts", "noise of directions by parts"])
 @CASES
 def test_several_anchors_of_one_drawing(kind, jit, at_once, read_at_once):
     """As many losses as anchors, each with a gradient of its own; a record's rows lie in a row."""
@@ -157,12 +175,12 @@ def test_several_anchors_of_one_drawing(kind, jit, at_once, read_at_once):
     indices = tf.constant(rng.integers(0, RECORDS, [BATCH, NEGATIVES]))
     weights = rng.normal(size=[BATCH, 3])
 
-    each_row = CONTRASTS[kind]
+    contrasts = {**CONTRASTS, **OF_SEVERAL}
 
     def run(anchors, positive):
         with tf.GradientTape() as tape:
             tape.watch([anchors, positive])
-            each, scores = ops.bank_losses(each_row, anchors, bank, indices, positive)
+            each, scores = ops.bank_losses(contrasts[kind], anchors, bank, indices, positive)
             total = tf.reduce_sum(weights * each)
         return each, scores, *tape.gradient(total, [anchors, positive])
 
@@ -174,18 +192,21 @@ def test_several_anchors_of_one_drawing(kind, jit, at_once, read_at_once):
         rows = bank.reshape(RECORDS, -1)[indices.numpy()]
         scores = tf.einsum("bnd,bad->ban", rows, tensors[0])
         flat = tf.reshape(tensors[1], [-1]), tf.reshape(scores, [-1, NEGATIVES])
-        each = tf.reshape(each_row(flat[1], flat[0]), [BATCH, 3])
+        undivided = contrasts[kind.removesuffix(" by parts")]
+        each = tf.reshape(undivided(flat[1], flat[0]), [BATCH, 3])
         total = tf.reduce_sum(weights * each)
     expected = (each, scores, *tape.gradient(total, tensors))
     for value, wanted in zip(received, expected):
         np.testing.assert_allclose(value, wanted, rtol=1e-10, atol=1e-12)
 
 
+@pytest.mark.parametrize("kind", ["softmax", "softmax by parts"])
 @pytest.mark.parametrize("dtype", [tf.float16, tf.bfloat16])
-def test_a_bank_in_half_precision(problem, dtype):
+def test_a_bank_in_half_precision(problem, dtype, kind, read_at_once):
+    read_at_once(0.2)
     anchors, positives, bank, indices = problem
     half, single = tf.cast(bank, dtype), [tf.cast(t, tf.float32) for t in (anchors, positives)]
-    received = in_one_reading(softmax, *single, half, indices)
+    received = in_one_reading(CONTRASTS[kind], *single, half, indices)
     assert {tensor.dtype for tensor in received} == {tf.float32}
     expected = gathered(softmax, anchors, positives, tf.cast(half, tf.float64), indices)
     for value, wanted in zip(received, expected):

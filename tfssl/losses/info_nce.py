@@ -125,7 +125,7 @@ def decomposed_info_nce(*, temperature: Scalar, margin: Scalar = 0.0) -> Decompo
         option `counts` of `info_nce` for its part. A part is the logarithm of its sum.
 
     Raises:
-        ValueError: a number out of range.
+        ValueError: a number out of range. Of a tensor's value TensorFlow's InvalidArgumentError.
     """
     temperature = scalar_argument(temperature, "temperature", tf.float64, above=0.0)
     margin = scalar_argument(margin, "margin", tf.float64, low=-2.0, below=2.0)

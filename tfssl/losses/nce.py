@@ -59,6 +59,8 @@ def nce(
         1.91
     """
     scores, num_draws = _checked(scores)
+    if tf.is_tensor(z) and z.shape.rank == 1 and not z.shape.is_compatible_with(scores.shape[:1]):
+        raise ValueError(f"expected z a number or {scores.shape[:1]}. Received: z.shape={z.shape}.")
     loss = decomposed_nce(temperature=temperature, num_data=num_data, num_draws=num_draws, z=z)
     return reduced(loss(scores[:, 1:], scores[:, 0], counts=counts), reduction)
 
@@ -71,19 +73,19 @@ def decomposed_nce(
     Args:
         temperature, num_data: as for `nce`.
         num_draws: m >= 1, of all parts together.
-        z: > 0, as for `nce`; or `[a]`, of rows that come a at a time.
+        z: > 0, a number; or `[a]`, where rows come a at a time, such as the directions of an image.
 
     Returns:
         Loss (draws' cosines `[rows, m]`, positive ones `[rows]`) -> `[rows]`, with the option
         `counts` of `nce` for its part.
 
     Raises:
-        ValueError: a number out of range.
+        ValueError: a number out of range, or later a number of rows that a does not divide. Of a
+            tensor's values TensorFlow's InvalidArgumentError.
     """
-    if num_data < 1 or num_draws < 1:
-        raise ValueError(
-            f"expected num_data >= 1 and num_draws >= 1. Received: {num_data=}, {num_draws=}."
-        )
+    for name, number in (("num_data", num_data), ("num_draws", num_draws)):
+        if number < 1:
+            raise ValueError(f"expected {name} >= 1. Received: {name}={number}.")
     temperature = scalar_argument(temperature, "temperature", tf.float64, above=0.0)
     log_z = tf.math.log(_partition(z))
     log_floor = math.log(num_draws / num_data + _EPSILON)
@@ -92,13 +94,12 @@ def decomposed_nce(
 
     def log_odds(scores):
         """log P - log_floor of `[rows]` or `[rows, n]`."""
-        log_e = tf.cast(scores, widest(scores)) / tf.cast(temperature, widest(scores))
-        shift = log_z + log_floor
+        dtype = widest(scores)
+        log_e = tf.cast(scores, dtype) / tf.cast(temperature, dtype)
+        shift = tf.cast(log_z + log_floor, dtype)
         if shift.shape.rank:
-            if shift.shape[0] != scores.shape[0]:
-                shift = tf.tile(shift, [scores.shape[0] // shift.shape[0]])
-            shift = tf.reshape(shift, [-1] + [1] * (scores.shape.rank - 1))
-        return log_e - tf.cast(shift, log_e.dtype)
+            shift = _repeated(shift, scores.shape[0])
+        return log_e - tf.reshape(shift, [-1] + [1] * (scores.shape.rank - 1))
 
     def draws(scores, counts=None):
         negative = least + tf.math.softplus(log_odds(scores))
@@ -141,6 +142,16 @@ def _partition(z: Union[Scalar, tf.Tensor]) -> tf.Tensor:
     z = tf.stop_gradient(tf.cast(z, tf.float64))
     good = tf.reduce_all((z > 0) & tf.math.is_finite(z))
     return asserted(z, good, "expected finite z > 0. Received:", z)
+
+
+def _repeated(values: tf.Tensor, rows: Optional[int]) -> tf.Tensor:
+    """`[a]` values for rows that come a at a time; of unknown sizes they are taken to agree."""
+    number = values.shape[0]
+    if None in (number, rows) or number == rows:
+        return values
+    if not rows or rows % number:
+        raise ValueError(f"expected z of a length that divides {rows} rows. Received: {number}.")
+    return tf.tile(values, [rows // number])
 
 
 def _checked(scores: tf.Tensor):

@@ -11,8 +11,6 @@ from tfssl.methods._instance import Embeddings, InstanceMethod, softmax_level
 from tfssl.methods._plan import Batch, Extract, Plan
 from tfssl.settings import Settings, setting
 
-# (positive, negative, counts) -> mean.
-
 # Which draw of a pass a key is for; subclasses count on from 1.
 _NEGATIVES = 0
 
@@ -159,7 +157,7 @@ class BankMethod(InstanceMethod):
             anchors: `[batch, dim]` unit rows with gradient.
             indices: `[batch]` records.
             drawn: the negatives.
-            loss: function (negative `[n, K]`, positive `[n]`, counts) -> `[n]`, of each row alone,
+            loss: function (negative `[rows, K]`, positive `[rows]`, counts by name) -> `[rows]`,
                 as `ops.bank_losses` takes it.
         """
         positive = self.positive_scores(anchors, indices)

@@ -1,5 +1,6 @@
 """The contrast of several views: every anchor against its key, in a memory of keys."""
 
+import math
 from typing import Callable, Dict, NamedTuple, Optional, Sequence, Tuple
 
 import tensorflow as tf
@@ -92,11 +93,12 @@ class MultiviewContrast(tf.keras.layers.Layer):
 
         Of each term its loss; the bounds log(k + 1) - L and log(k) - L of the information that
         anchor and key share, in nats, with the loss L of a softmax over k negatives (Eq. 6); mean
-        cosines with own keys and others; of loss nce Z / N. With a bank the former are no bounds:
+        cosines with own keys and others; of loss nce Z / N, and the mean of the probability
+        exp(cosine / tau) / Z that own keys have. With a bank the former are no bounds:
         late in an epoch the own row is one of few not yet written in it, and that can be told.
         """
         kinds = ["loss", "information", "information-log-k", "positive", "negative"]
-        kinds += ["partition"] if self.partition is not None else []
+        kinds += ["partition", "probability"] if self.partition is not None else []
         return tuple(f"{kind}/{term.name}" for term in self._terms for kind in kinds)
 
     def loss(
@@ -128,15 +130,17 @@ class MultiviewContrast(tf.keras.layers.Layer):
             keys = self.bank.rows(indices)
         # t: terms, d: dim.
         positive = tf.einsum("btd,btd->bt", anchors, tf.gather(keys, self._places, axis=1))
-        if self.bank is not None and self._settings.negatives == "own":
-            found = self._against_own_rows(anchors, positive, draws.rows)
-        else:
-            found = self._against_shared_rows(anchors, keys, positive, draws.shared, present)
         pairs = [(term.anchor % self._num_views, term.key) for term in self._terms]
         share = shares(present, pairs, positive)
-        means = tf.reduce_sum(share * found.losses, axis=0)
+        if self.bank is not None and self._settings.negatives == "own":
+            found = self._against_own_rows(anchors, positive, draws.rows, share)
+        else:
+            rows, counts = self._shared_rows(keys, draws.shared, present)
+            found = self._against_shared_rows(anchors, positive, rows, counts, share)
+        means = _mean(share, found.losses)
         if self.partition is not None:
-            self.partition.follow(lambda: self._estimated(found.positive, found.negative))
+            scores = found.positive, found.negative
+            self.partition.follow(lambda: _mean(share, _flat(self._row_estimate(), *scores)))
         weights = tf.constant([term.weight for term in self._terms], means.dtype)
         return tf.reduce_sum(weights * means), self._logs(found, means, share)
 
@@ -157,7 +161,7 @@ class MultiviewContrast(tf.keras.layers.Layer):
         if self.queue is not None:
             self.queue.enqueue(ops.cross_replica_concat(keys))
 
-    def _against_own_rows(self, anchors, positive, keys) -> _Compared:
+    def _against_own_rows(self, anchors, positive, keys, share) -> _Compared:
         """Each image draws entries of the bank, its own among them as in the authors' code."""
         number = self._settings.num_negatives
         drawn = ops.keyed_integers(keys, number, below=self._num_records)
@@ -166,13 +170,12 @@ class MultiviewContrast(tf.keras.layers.Layer):
         blocks = tf.einsum("btd,tv->btvd", anchors, places)
         blocks = tf.reshape(blocks, [*anchors.shape[:2], -1])
         problem = (blocks, self.bank.features, drawn, positive)
-        z = self._z(lambda: tf.reduce_mean(ops.bank_losses(self._estimate(), *problem)[0], axis=0))
+        z = self._z(lambda: _mean(share, ops.bank_losses(self._row_estimate(), *problem)[0]))
         each, negative = ops.bank_losses(self._row_loss(z), *problem)
         return _Compared(each, positive, negative)
 
-    def _against_shared_rows(self, anchors, keys, positive, key, present) -> _Compared:
+    def _against_shared_rows(self, anchors, positive, rows, counts, share) -> _Compared:
         """All images have the same negatives: entries of the bank, the queue, or the batch."""
-        rows, counts = self._shared_rows(keys, key, present)
         negative = tf.stack(
             [
                 tf.matmul(anchors[:, t], rows[:, place], transpose_b=True)
@@ -180,8 +183,8 @@ class MultiviewContrast(tf.keras.layers.Layer):
             ],
             axis=1,
         )
-        loss = self._row_loss(self._z(lambda: self._estimated(positive, negative)))
-        each = _flat(loss, positive, negative, counts)
+        z = self._z(lambda: _mean(share, _flat(self._row_estimate(), positive, negative)))
+        each = _flat(self._row_loss(z), positive, negative, counts)
         return _Compared(each, positive, negative, counts)
 
     def _shared_rows(self, keys, key, present) -> Tuple[tf.Tensor, Optional[tf.Tensor]]:
@@ -216,13 +219,16 @@ class MultiviewContrast(tf.keras.layers.Layer):
         negative = tf.reduce_sum(counts * found.negative, axis=2) / numbers
         values = {
             "loss": means,
-            "information": tf.reduce_sum(share * (tf.math.log1p(numbers) - softmax), axis=0),
-            "information-log-k": tf.reduce_sum(share * (tf.math.log(numbers) - softmax), axis=0),
-            "positive": tf.reduce_sum(share * found.positive, axis=0),
-            "negative": tf.reduce_sum(share * negative, axis=0),
+            "information": _mean(share, tf.math.log1p(numbers) - softmax),
+            "information-log-k": _mean(share, tf.math.log(numbers) - softmax),
+            "positive": _mean(share, found.positive),
+            "negative": _mean(share, negative),
         }
         if self.partition is not None:
-            values["partition"] = self.partition.value / self._num_records
+            z = _known(tf.convert_to_tensor(self.partition.value))
+            own = tf.stop_gradient(found.positive) / self._settings.temperature - tf.math.log(z)
+            values["partition"] = z / self._num_records
+            values["probability"] = _mean(share, tf.exp(own))
         return {
             f"{kind}/{term.name}": value[t]
             for kind, value in values.items()
@@ -230,8 +236,8 @@ class MultiviewContrast(tf.keras.layers.Layer):
         }
 
     def _z(self, estimate: Callable[[], tf.Tensor]) -> Optional[tf.Tensor]:
-        """Partition sums `[T]`, the first batch's estimate; None where they have no part."""
-        return None if self.partition is None else self.partition.sums(estimate)
+        """Partition sums `[T]`, from the first batch; None where they have no part."""
+        return None if self.partition is None else _known(self.partition.sums(estimate))
 
     def _row_loss(self, z: Optional[tf.Tensor]) -> ops.DecomposedLoss:
         """Loss of cosines `[rows, n]` and positive ones `[rows]`, T rows of each image."""
@@ -245,21 +251,19 @@ class MultiviewContrast(tf.keras.layers.Layer):
             z=z,
         )
 
-    def _estimate(self) -> ops.DecomposedLoss:
-        """N times the mean of exp(cosine / tau) over each row's positive and negatives."""
+    def _row_estimate(self) -> ops.DecomposedLoss:
+        """Not a loss: Z as each row has it, N times the mean of exp(cosine / tau) over the row."""
         temperature, number = self._settings.temperature, self._settings.num_negatives
+        log_share = math.log(self._num_records / (1 + number))
 
-        def mean(log_sums, positive):
+        def whole(log_sums, positive):
             sums = tf.concat([log_sums, positive[:, tf.newaxis] / temperature], axis=1)
-            return tf.exp(tf.reduce_logsumexp(sums, axis=1)) * self._num_records / (1 + number)
+            # Z itself is a float32 number, its multiples need not be.
+            return tf.exp(tf.reduce_logsumexp(sums, axis=1) + log_share)
 
         return ops.DecomposedLoss(
-            lambda scores: tf.reduce_logsumexp(scores / temperature, axis=1), mean
+            lambda scores: tf.reduce_logsumexp(scores / temperature, axis=1), whole
         )
-
-    def _estimated(self, positive, negative) -> tf.Tensor:
-        """Its means `[T]` for cosines `[batch, T]` and `[batch, T, n]`."""
-        return tf.reduce_mean(_flat(self._estimate(), positive, negative), axis=0)
 
     def _scaled(self, positive, negative) -> tf.Tensor:
         """Cosines over the temperature, `[..., 1 + n]`, without gradient."""
@@ -273,3 +277,13 @@ def _flat(loss: ops.DecomposedLoss, positive, negative, counts=None) -> tf.Tenso
     options = {} if counts is None else {"counts": tf.reshape(counts, rows)}
     each = loss(tf.reshape(negative, rows), tf.reshape(positive, [-1]), **options)
     return tf.reshape(each, positive.shape)
+
+
+def _mean(share: tf.Tensor, values: tf.Tensor) -> tf.Tensor:
+    """`[T]` means of `[batch, T]` by the images' shares."""
+    return tf.reduce_sum(share * values, axis=0)
+
+
+def _known(z: tf.Tensor) -> tf.Tensor:
+    """Partition sums, 1 where no image has had both views yet: none has a share in the loss."""
+    return tf.where(z > 0, z, tf.ones_like(z))

@@ -35,20 +35,25 @@ class Partition(tf.keras.layers.Layer):
         )
 
     def sums(self, estimate: Callable[[], tf.Tensor]) -> tf.Tensor:
-        """Z for this batch; `estimate` makes that of this replica's rows, if it is the first."""
+        """Z for this batch; `estimate` makes that of this replica's rows, where it is the first.
+
+        An estimate of 0 says that the batch has no rows for it, and leaves Z open.
+        """
         old = tf.convert_to_tensor(self.value)
         known = tf.reduce_all(old > 0)
         # Later batches need not score their negatives for it.
         own = tf.cond(known, lambda: tf.zeros_like(old), lambda: tf.cast(estimate(), old.dtype))
-        z = tf.where(known, old, _mean_of_replicas(own))
+        z = tf.where(old > 0, old, _mean_of_replicas(own))
         self.value.assign(z)
         return z
 
     def follow(self, estimate: Callable[[], tf.Tensor]) -> None:
         """Moves the averages, if they move, towards the estimate of this replica's rows."""
         if self.momentum:
-            now = _mean_of_replicas(tf.cast(estimate(), self.value.dtype))
-            self.value.assign(self.momentum * self.value + (1 - self.momentum) * now)
+            old = tf.convert_to_tensor(self.value)
+            now = _mean_of_replicas(tf.cast(estimate(), old.dtype))
+            moved = self.momentum * old + (1 - self.momentum) * now
+            self.value.assign(tf.where(now > 0, moved, old))
 
 
 def check_temperature(temperature: float, num_records: int) -> None:

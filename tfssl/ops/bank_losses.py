@@ -12,9 +12,9 @@ class DecomposedLoss(NamedTuple):
     """A loss of rows of scores that is computed from parts of each row, such as a sum over it.
 
     Attributes:
-        part: function (scores `[rows, k]`) -> `[rows]`, from some of the columns.
-        whole: function (`[rows, parts]` of these, `[rows, ...]` of each argument) -> `[rows]`, the
-            losses. They are the same for any division of the columns.
+        part: function (scores `[rows, k]`, options by name) -> `[rows]`, from some of the columns.
+        whole: function (`[rows, parts]` of these, `[rows, ...]` of each argument, of the scores'
+            type) -> `[rows]`, the losses. They are the same for any division of the columns.
 
     Called with scores `[rows, n]`, arguments and the part's options it is the loss itself.
     """
@@ -49,7 +49,7 @@ def bank_losses(
         bank: `[records, ...]` floating, dim numbers a record, a tensor or a variable; half
             precision is computed in float32. No gradient flows to it. A variable is read by rows,
             never as a whole.
-        indices: `[batch, n]` integers in [0, records).
+        indices: `[batch, n]` integers in [0, records), n >= 1.
         *arguments: `[batch, ...]` floating of the computed type, such as the positives' scores; of
             several anchors `[batch, a, ...]`.
 
@@ -59,11 +59,11 @@ def bank_losses(
         scores: `[batch, n]` or `[batch, a, n]` dot products, without gradient.
 
     Notes:
-        The rows of two anchors at a time are in memory, or of several where theirs are no more
-        than a megabyte. Of a `DecomposedLoss` they are read, multiplied and dropped megabyte by
-        megabyte, so that nothing but the bank is read from memory. `tf.gather` would hold
-        `[batch, n, dim]`, 2 GB for 256 anchors with 16,384 rows of 128. Where no gradient is
-        needed, `bank_scores` does half of the arithmetic.
+        Two blocks of rows at a time are in memory: those of one anchor each, or of several where
+        theirs are no more than a megabyte. For a `DecomposedLoss` each megabyte is read, multiplied
+        with anchors and gradients and dropped, while it is in the cache of a core. `tf.gather`
+        would hold `[batch, n, dim]`, 2 GB for 256 anchors with 16,384 rows of 128. Where no
+        gradient is needed, `bank_scores` does half of the arithmetic.
     """
     dtype = tf.float64 if anchors.dtype == tf.float64 else tf.float32
     anchors = tf.cast(anchors, dtype)
@@ -100,7 +100,7 @@ def _in_blocks(loss, bank, indices, inputs):
         anchors, *others = [t[i] for t in inputs]
         if isinstance(loss, DecomposedLoss):
             columns = _columns(number, size * dim * dtype.size)
-            parts = [_read(bank, part, dtype) for part in tf.split(indices[i], columns, axis=1)]
+            parts = (_read(bank, part, dtype) for part in tf.split(indices[i], columns, axis=1))
             return _by_parts(loss, anchors, parts, others)
         return _as_a_whole(loss, anchors, _read(bank, indices[i], dtype), others)
 
@@ -129,6 +129,7 @@ def _by_parts(loss, anchors, parts, others):
         sums.append(values)
         to_anchors.append(_weighted(to_scores, entries))
     values, (to_sums, *to_others) = _with_gradients(loss.whole, tf.stack(sums, axis=1), *others)
+    # r: rows, p: parts, d: dim.
     to_anchors = tf.einsum("rp,prd->rd", to_sums, tf.stack(to_anchors))
     return values, tf.concat(scores, axis=1), to_anchors, *to_others
 
