@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from tests.random_inputs import fresh_rng
 from tfssl import ops
-from tfssl.evaluation.donsker_varadhan import DonskerVaradhan, cyclic_partners
+from tfssl.evaluation.mutual_information.donsker_varadhan import DonskerVaradhan, cyclic_partners
 
 
 class Bilinear(tf.Module):

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from tests.random_inputs import fresh_rng
-from tfssl.evaluation.mine_critic import CRITICS, MineCritic
+from tfssl.evaluation.mutual_information.mine_critic import CRITICS, MineCritic
 
 SHAPES = {
     "vector": ([5], [3]),

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from tests.random_inputs import fresh_rng
 from tfssl import ops
-from tfssl.evaluation.paired_views import (
+from tfssl.evaluation.mutual_information.paired_views import (
     endless,
     epoch_of,
     paired_views,

@@ -9,10 +9,16 @@ import tensorflow as tf
 from absl import logging
 
 from tfssl import ops
-from tfssl.evaluation.donsker_varadhan import DonskerVaradhan
-from tfssl.evaluation.mine_critic import MineCritic
-from tfssl.evaluation.mine_steps import CHUNK, Bounds, array_steps, batch_steps, contrast
-from tfssl.evaluation.paired_views import (
+from tfssl.evaluation.mutual_information.donsker_varadhan import DonskerVaradhan
+from tfssl.evaluation.mutual_information.mine_critic import MineCritic
+from tfssl.evaluation.mutual_information.mine_steps import (
+    CHUNK,
+    Bounds,
+    array_steps,
+    batch_steps,
+    contrast,
+)
+from tfssl.evaluation.mutual_information.paired_views import (
     Batches,
     Pair,
     endless,

@@ -7,9 +7,9 @@ import numpy as np
 import tensorflow as tf
 
 from tfssl import ops
-from tfssl.evaluation.donsker_varadhan import DonskerVaradhan, cyclic_partners
-from tfssl.evaluation.info_nce_bound import info_nce_bound
-from tfssl.evaluation.paired_views import Pair
+from tfssl.evaluation.mutual_information.donsker_varadhan import DonskerVaradhan, cyclic_partners
+from tfssl.evaluation.mutual_information.info_nce_bound import info_nce_bound
+from tfssl.evaluation.mutual_information.paired_views import Pair
 
 # Steps of one call, so that an interrupt is heard.
 CHUNK = 1000

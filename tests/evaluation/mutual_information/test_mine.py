@@ -139,7 +139,9 @@ def test_a_run_repeats_to_the_bit_in_any_number_of_calls(monkeypatch):
     seed_weights(1)
     for module in ("mine", "mine_steps"):
         # By the list of modules: `evaluation.mine` is the function.
-        monkeypatch.setattr(sys.modules[f"tfssl.evaluation.{module}"], "CHUNK", 5)
+        monkeypatch.setattr(
+            sys.modules[f"tfssl.evaluation.mutual_information.{module}"], "CHUNK", 5
+        )
     again = evaluation.mine(first, second, **settings)
     assert len(found["history"]) == 1 and len(again["history"]) == 5
     assert np.average(again.pop("history"), weights=[5, 5, 5, 5, 3]) == pytest.approx(
