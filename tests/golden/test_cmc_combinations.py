@@ -215,7 +215,7 @@ def test_patches_of_maps(mask):
     options = {"patch_layer": "stem", "patch_mask": mask}
     method, batch = build(loss="patch", projection_dim=6, **options), make_batch()
     features, places = local_features(method, batch)
-    expected = 0
+    expected, bounds = 0, {}
     for i, j in ((0, 1), (1, 0)):
         total, number = 0, places[j].shape[1]
         for n, anchor in enumerate(features[i]):
@@ -223,7 +223,24 @@ def test_patches_of_maps(mask):
             others = e.sum() - e[n].sum() + (number * np.exp(-10) if mask == "constant" else 0)
             total += np.mean([-np.log(own / (own + others)) for own in e[n]])
         expected += total / harness.BATCH
-    assert harness.step(method, batch)["loss"] == pytest.approx(expected, rel=1e-4)
+        level = np.log(1 + number * (harness.BATCH - 1))
+        bounds[f"information/{i + 1}-{j + 1}"] = level - total / harness.BATCH
+    logs = harness.step(method, batch)
+    assert logs["loss"] == pytest.approx(expected, rel=1e-4)
+    assert {name: logs[name] for name in bounds} == pytest.approx(bounds, rel=1e-3, abs=1e-3)
+
+
+def test_places_of_images_that_have_the_view():
+    """The bound counts those, of other images."""
+    method, batch = build(loss="patch", projection_dim=6, patch_layer="stem"), make_batch()
+    number = local_features(method, batch)[1][0].shape[1]
+    present = np.ones([harness.BATCH, 2], bool)
+    present[3:, 1] = False
+    logs = harness.step(method, {**batch, "present": tf.constant(present)})
+    for name, others in (("1-2", 2), ("2-1", harness.BATCH - 1)):
+        level = np.log(1 + number * others)
+        received = logs[f"information/{name}"] + logs[f"loss/{name}"]
+        assert received == pytest.approx(level, rel=1e-5)
 
 
 def test_patches_with_the_heads_of_deep_infomax_train():

@@ -86,8 +86,13 @@ class LocalGlobalContrast(tf.keras.layers.Layer):
 
     @property
     def statistics(self) -> Tuple[str, ...]:
-        """Names of the logs: of each direction its loss, the mean over places and images."""
-        return tuple(f"loss/{term.name}" for term in self._terms)
+        """Names of the logs, of each direction.
+
+        Its loss, the mean over places and images, and the bound log(k + 1) - L of the information,
+        in nats, that a view and a place share, with the k places of other images.
+        """
+        kinds = ("loss", "information")
+        return tuple(f"{kind}/{term.name}" for kind in kinds for term in self._terms)
 
     def loss(
         self, views: Sequence[tf.Tensor], present: Optional[tf.Tensor] = None
@@ -120,9 +125,21 @@ class LocalGlobalContrast(tf.keras.layers.Layer):
         ]
         each = tf.stack(each, axis=1)
         pairs = [(term.anchor, term.key) for term in self._terms]
-        means = tf.reduce_sum(shares(present, pairs, each) * each, axis=0)
+        share = shares(present, pairs, each)
+        means = tf.reduce_sum(share * each, axis=0)
         total = tf.add_n([term.weight * means[t] for t, term in enumerate(self._terms)])
-        return total, {name: means[t] for t, name in enumerate(self.statistics)}
+        places = [maps[term.key].shape[1] for term in self._terms]
+        others = tf.stack([self._others(maps, there, term.key) for term in self._terms])
+        bounds = tf.math.log1p(tf.constant(places, each.dtype) * tf.cast(others, each.dtype)) - each
+        logs = [means, tf.reduce_sum(share * bounds, axis=0)]
+        return total, dict(zip(self.statistics, tf.unstack(tf.concat(logs, axis=0))))
+
+    @staticmethod
+    def _others(maps, there, key) -> tf.Tensor:
+        """How many other images have the view of a key, for one that has it."""
+        if there is None:
+            return tf.constant(maps[key].shape[0] - 1)
+        return tf.maximum(tf.reduce_sum(tf.cast(there[:, key], tf.int32)) - 1, 0)
 
     def _embed(self, encoder, head, place_head, view) -> List[tf.Tensor]:
         """Global features `[batch, anchors, dim]` and those of places `[batch, places, dim]`."""
