@@ -37,16 +37,19 @@ from tfssl.ops.statistics import (
     mean_kl,
     mutual_information,
 )
+from tfssl.ops.weighted_draws import AliasTable, alias_table, keyed_weighted_integers
 from tfssl.ops.whitening import pca_whiten
 
 __all__ = [
     "SAMPLERS",
+    "AliasTable",
     "AssignmentInfo",
     "DecomposedLoss",
     "Negatives",
     "RowLoss",
     "adaptive_average_pool",
     "adaptive_max_pool",
+    "alias_table",
     "at_least_float32",
     "balanced_draws",
     "bank_losses",
@@ -63,6 +66,7 @@ __all__ = [
     "keyed_integers",
     "keyed_permutations",
     "keyed_uniform",
+    "keyed_weighted_integers",
     "kmeans",
     "knn_vote",
     "largest_mask",
