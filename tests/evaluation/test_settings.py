@@ -26,6 +26,7 @@ def test_numbers_behind_texts():
         ({"labelled_dataset": "folder:a/b", "labelled_split": "all"}, "knn_on-folder-a-b-all"),
         ({"protocol": "mlp", "labelled_split": "train", "evaluation_seed": 3}, "mlp_on-train"),
         ({"protocol": "information", "evaluation_seed": 1}, "information"),
+        ({"protocol": "information", "information_views": "1, 3"}, "information_views1-3"),
     ],
 )
 def test_results_have_names_of_their_own(values, name):
@@ -50,6 +51,11 @@ def test_results_have_names_of_their_own(values, name):
         ({"protocol": "linear", "augment": True, "learning_rates": "1,2"}, "one rate"),
         ({"evaluation_seed": 1}, "kNN draws nothing"),
         ({"protocol": "information", "max_train_records": 9}, "the run's own views"),
+        ({"information_views": "1,2"}, "only with --protocol=information"),
+        ({"protocol": "information", "information_views": "1"}, "two different numbers"),
+        ({"protocol": "information", "information_views": "0,1"}, "two different numbers"),
+        ({"protocol": "information", "information_views": "2,2"}, "two different numbers"),
+        ({"protocol": "information", "information_views": "a,b"}, "two different numbers"),
         ({"protocol": "information", "labelled_split": "train"}, "the run's own views"),
         ({"labelled_data_dir": "data"}, "labelled_dataset beside it"),
     ],

@@ -83,6 +83,10 @@ def test_the_information_of_its_views(run):
     assert np.isfinite(found["estimate"])
     assert (found["critic"], found["steps"], found["batch_size"]) == ("images", 10, 256)
     assert found["first_shape"][-1] == 1 and found["second_shape"][-1] == 2
+    turned = judge(experiment, information_views="2,1", **options)["views"]
+    assert turned["first_shape"][-1] == 2 and turned["second_shape"][-1] == 1
+    with pytest.raises(SettingsError, match="expected numbers up to 2, .*Received: 1,3"):
+        judge(experiment, information_views="1,3", **options)
 
 
 def test_the_export_takes_rgb(run):

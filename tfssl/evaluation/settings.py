@@ -68,6 +68,11 @@ class EvaluationConfig(Settings):
         1.0, "information: factor on the widths of MINE's critic.", above=0.0
     )
     information_lr: float = setting(1e-4, "information: learning rate of MINE.", above=0.0)
+    information_views: Optional[str] = setting(
+        None,
+        "information: two views by their numbers from 1, such as 1,3. Unset: the first two that "
+        "are compared.",
+    )
     labelled_dataset: Optional[str] = setting(
         None,
         "Data whose features are judged, named as --dataset is, where they are not the run's: a "
@@ -91,6 +96,7 @@ class EvaluationConfig(Settings):
         """Settings that would have no effect are refused."""
         self.rates()
         self.milestones()
+        self.pair()
         if self.linear_decay_factor != 0.1 and not self.linear_milestones:
             raise SettingsError(
                 "linear_decay_factor: expected linear_milestones beside it. Received: "
@@ -141,6 +147,7 @@ class EvaluationConfig(Settings):
         """The protocol, and what is judged, as results are named after them."""
         words = [self.protocol, "augmented" if self.augment else "", self.layer or ""]
         words += [f"view{self.view}"] if self.view else []
+        words += ["views{}-{}".format(*self.pair())] if self.pair() else []
         if self.labelled_dataset or self.labelled_split:
             data = f"on {self.labelled_dataset or ''} {self.labelled_split or ''}"
             words.append(re.sub(r"\W+", "-", data).strip("-"))
@@ -165,6 +172,22 @@ class EvaluationConfig(Settings):
                 f"Received: {text!r}."
             )
         return epochs
+
+    def pair(self) -> Optional[Tuple[int, int]]:
+        """The numbers of `information_views`, None where unset; raises SettingsError."""
+        if self.information_views is None:
+            return None
+        try:
+            first, second = (int(part) for part in self.information_views.split(","))
+        except ValueError:
+            first = second = 0
+        if min(first, second) < 1 or first == second:
+            raise SettingsError(
+                "information_views: expected two different numbers >= 1, such as 1,3. Received: "
+                f"{self.information_views!r}.",
+                "information_views",
+            )
+        return first, second
 
     def rates(self) -> Tuple[float, ...]:
         """The learning rates as numbers; raises SettingsError."""

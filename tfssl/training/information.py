@@ -1,11 +1,12 @@
-"""What the views of a run share: the mutual information of its first two."""
+"""What the views of a run share: the mutual information of two of them."""
 
-from typing import Any, Dict, Iterator
+from typing import Any, Dict, Iterator, Tuple
 
 from tfssl import data, evaluation
 from tfssl.evaluation import EvaluationConfig
 from tfssl.settings import SettingsError
 from tfssl.training.experiment import Experiment
+from tfssl.views import ViewFamily
 
 # Pairs of a step; negatives of the second estimate, each a pass of the critic; and every so-manyth
 # image is for the estimates alone.
@@ -20,13 +21,13 @@ def information(experiment: Experiment, settings: EvaluationConfig) -> Dict[str,
 
     Args:
         experiment: a run, trained or not.
-        settings: with `information_steps`, `information_width` and `information_lr`.
+        settings: with those that begin with `information_`.
 
     Returns:
         What `tfssl.evaluation.mine_batches` returns.
 
     Raises:
-        SettingsError: the run has one view, or fewer than 20 images.
+        SettingsError: the run has one view, not those asked for, or fewer than 20 images.
     """
     family, seed = experiment.family, settings.evaluation_seed
     if family.num_views < 2:
@@ -34,6 +35,7 @@ def information(experiment: Experiment, settings: EvaluationConfig) -> Dict[str,
             "--protocol=information: expected a run with two views. Received: "
             f"--views={experiment.config.views.views} with one."
         )
+    first, second = _pair(family, settings)
     train, held_out = data.hold_out(experiment.train, _HELD_OUT)
     batch_size = min(_BATCH, len(held_out.drawable))
     if batch_size < 2:
@@ -41,9 +43,6 @@ def information(experiment: Experiment, settings: EvaluationConfig) -> Dict[str,
             f"--protocol=information: expected at least {2 * _HELD_OUT} images, of which every "
             f"tenth is held out. Received: {len(experiment.train.drawable)}."
         )
-    # Groups of channels of two crops are compared across the crops.
-    groups = len(family.groups)
-    second = groups + 1 if groups > 1 and family.num_crops > 1 else 1
 
     def batches(source: data.Source):
         steps = data.steps_per_epoch(source, batch_size)
@@ -57,7 +56,7 @@ def information(experiment: Experiment, settings: EvaluationConfig) -> Dict[str,
                 start_step=number * steps,
                 epochs=number + 1,
             )
-            return ({"views": (batch["views"][0], batch["views"][second])} for batch in stream)
+            return ({"views": (batch["views"][first], batch["views"][second])} for batch in stream)
 
         return epoch
 
@@ -73,3 +72,18 @@ def information(experiment: Experiment, settings: EvaluationConfig) -> Dict[str,
         num_negatives=min(_NEGATIVES, batch_size - 1),
         seed=seed,
     )
+
+
+def _pair(family: ViewFamily, settings: EvaluationConfig) -> Tuple[int, int]:
+    """Two views that are compared, by their numbers from 0."""
+    if settings.pair() is None:
+        # Groups of channels of two crops are compared across the crops.
+        groups = len(family.groups)
+        return 0, groups + 1 if groups > 1 and family.num_crops > 1 else 1
+    first, second = settings.pair()
+    if max(first, second) > family.num_views:
+        raise SettingsError(
+            f"--information_views: expected numbers up to {family.num_views}, the views of the "
+            f"run. Received: {settings.information_views}."
+        )
+    return first - 1, second - 1
