@@ -8,6 +8,7 @@ views share (CMC, Figure 5). Both are measured before, by the sweep's own comman
 """
 
 import pathlib
+import re
 import sys
 from typing import List
 
@@ -30,7 +31,10 @@ _INFORMATION = flags.DEFINE_string(
     "metrics.jsonl, such as information/1-2.",
 )
 _ACCURACY = flags.DEFINE_string(
-    "accuracy", "linear", "knn, or the protocol that has judged the runs, by its result's name."
+    "accuracy",
+    "linear",
+    "knn, or the protocol that has judged the runs, by its result's name, such as "
+    "linear_on-tfds-cifar10.",
 )
 
 
@@ -43,7 +47,9 @@ def main(_) -> int:
             directory, information=_INFORMATION.value, accuracy=_ACCURACY.value
         )
         measure = "MINE" if _INFORMATION.value == "information" else _INFORMATION.value
-        label = f"{_ACCURACY.value} accuracy"
+        # linear_on-tfds-cifar10: linear accuracy on tfds cifar10.
+        protocol, *judged = re.split("[-_]", _ACCURACY.value)
+        label = " ".join([protocol, "accuracy", *judged])
         figure = plots.plot_information(runs, label=label, measure=measure)
         path = directory / "mi_accuracy.png"
         figure.savefig(path)

@@ -40,7 +40,9 @@ def test_what_is_missing_is_named(tmp_path):
     make_run(tmp_path / "runs" / "a", nats=None, linear=0.4, bound=0.5)
     with pytest.raises(SettingsError, match="expected a run judged.*no such result of information"):
         shared_information(tmp_path, information="information", accuracy="linear")
-    with pytest.raises(SettingsError, match="no such result of mlp"):
+    with pytest.raises(
+        SettingsError, match="no such result of mlp in .*, which has linear. Remedy"
+    ):
         shared_information(tmp_path, information="information/1-2", accuracy="mlp")
     with pytest.raises(SettingsError, match="--information: expected what has measured"):
         shared_information(tmp_path, information="linear", accuracy="linear")

@@ -68,7 +68,9 @@ def _results(run: RunDirectory, protocol: str) -> Dict[str, Any]:
 
 
 def _missing(run: RunDirectory, protocol: str, expected: str) -> SettingsError:
+    there = sorted(path.stem for path in run.evaluation("").parent.glob("*.json"))
     return SettingsError(
-        f"{expected}. Received: no such result of {protocol} in {run.path}. Remedy: the sweep's "
-        f"command with that --protocol, or tools/evaluate.py for this run."
+        f"{expected}. Received: no such result of {protocol} in {run.path}, which has "
+        f"{', '.join(there) or 'none'}. Remedy: the name of one that it has, the sweep's command "
+        "with that --protocol, or tools/evaluate.py for this run."
     )
