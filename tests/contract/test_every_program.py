@@ -84,7 +84,8 @@ def test_one_xla_program_agrees_in_float32(name):
         loss, gradient = run()
         losses.append(float(loss))
         gradients.append(np.concatenate([np.ravel(g) for g in gradient]))
-    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+    # A mean of cosines may be near zero, and has their rounding.
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5, abs=1e-6)
     assert np.linalg.norm(gradients[0] - gradients[1]) < 5e-3 * np.linalg.norm(gradients[0])
 
 
