@@ -233,6 +233,19 @@ def test_gradients(space):
         assert close.mean() > 0.98
 
 
+@pytest.mark.parametrize("compiled", [False, True])
+def test_stains_of_every_level(compiled):
+    """Levels in planes have a logarithm of their own; white has no stain at all."""
+    levels = np.random.default_rng(3).permutation(256).astype(np.uint8).reshape(16, 16)
+    image = np.stack([levels, levels.T, np.flipud(levels)], axis=-1)
+    run = tf.function(
+        lambda x: convert_color(x, "hed", channel_axis=0), autograph=False, jit_compile=compiled
+    )
+    result = np.moveaxis(run(np.moveaxis(image, -1, 0)).numpy(), 0, -1)
+    np.testing.assert_allclose(result, YARDSTICKS["hed"](image), rtol=0, atol=4e-7)
+    assert (run(np.full([3, 2, 2], 255, np.uint8)).numpy() == 0).all()
+
+
 def test_light_is_bright_in_the_dark():
     """The smallest steps of bytes and of floats are told apart: the line below the powers."""
     dark = np.linspace(0, 1e-3, 50, dtype=np.float32)[:, np.newaxis].repeat(3, 1)
@@ -252,14 +265,20 @@ def test_a_model_with_it_is_saved_and_loaded(tmp_path):
     """Of TensorFlow's own operations only, so that a reader needs nothing else."""
     pairs = [(tf.uint8, "hed"), (tf.float32, "lab"), (tf.float32, "hsv")]
     inputs = [tf.keras.Input([None, None, 3], dtype=dtype) for dtype, _ in pairs]
-    model = tf.keras.Model(inputs, [convert_color(i, s) for i, (_, s) in zip(inputs, pairs)])
+    planar = tf.keras.Input([3, None, None], dtype=tf.uint8)
+    results = [convert_color(i, s) for i, (_, s) in zip(inputs, pairs)]
+    results.append(convert_color(planar, "hed", channel_axis=1))
+    model = tf.keras.Model([*inputs, planar], results)
     kinds = {type(layer).__name__ for layer in model.layers}
     assert kinds <= {"InputLayer", "TFOpLambda", "SlicingOpLambda"}
     model.save(str(tmp_path / "model"), save_format="tf")
     pixels = tf.constant(colours(2, 6, 5))
     images = [pixels, *[tf.cast(pixels, tf.float32) / 255.0] * 2]
+    images.append(tf.transpose(pixels, [0, 3, 1, 2]))
     for load in (tf.saved_model.load, tf.keras.models.load_model):
-        for result, (_, space) in zip(load(str(tmp_path / "model"))(images), pairs):
+        *results, planar = load(str(tmp_path / "model"))(images)
+        results.append(tf.transpose(planar, [0, 2, 3, 1]))
+        for result, space in zip(results, ["hed", "lab", "hsv", "hed"]):
             expected = convert_color(pixels, space)
             np.testing.assert_allclose(result, expected, atol=tolerance(space))
 

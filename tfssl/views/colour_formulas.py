@@ -34,6 +34,14 @@ STAINS_OF_DENSITY = np.linalg.inv([[0.65, 0.70, 0.29], [0.07, 0.99, 0.11], [0.27
 _LINE_END = 0.04045
 # Darker channels count as this when their logarithm is taken.
 _DARKEST = 1e-6
+# ln(1 + t) / t to 2e-6 for 1 + t between the roots of 1/2 and 2, in rising powers of t.
+_LOG_SERIES = np.polynomial.Chebyshev.interpolate(
+    lambda t: np.log1p(t) / t, 6, domain=[0.5**0.5 - 1.0, 2.0**0.5 - 1.0]
+)
+_LOG_SERIES = _LOG_SERIES.convert(kind=np.polynomial.Polynomial).coef
+# The bits of the root of 1/2 in float32, and how many of them are the mantissa.
+_ROOT_OF_HALF_BITS = 0x3F3504F3
+_MANTISSA_BITS = 23
 # The cube root of CIE's lightness becomes a line below this.
 _ROOT_START = 0.008856
 # The bits of a positive float32, as an integer, are 2^23 (127 + log2 x) but for at most 0.09 of
@@ -76,6 +84,22 @@ def density(plane: tf.Tensor) -> tf.Tensor:
 def density_of(values: np.ndarray) -> np.ndarray:
     """`density` of NumPy values."""
     return np.log(np.maximum(values, _DARKEST)) / np.log(_DARKEST)
+
+
+def density_of_levels(levels: tf.Tensor) -> tf.Tensor:
+    """`density` of uint8 levels in float32, to 1e-7.
+
+    The logarithm is that of the exponent and a polynomial of the mantissa.
+    """
+    seen = tf.maximum(tf.cast(levels, tf.float32) * (1.0 / 255.0), _DARKEST)
+    bits = tf.bitcast(seen, tf.int32)
+    exponent = tf.bitwise.right_shift(bits - _ROOT_OF_HALF_BITS, _MANTISSA_BITS)
+    mantissa = tf.bitcast(bits - tf.bitwise.left_shift(exponent, _MANTISSA_BITS), tf.float32)
+    t = mantissa - 1.0
+    *lower, series = (_LOG_SERIES / np.log(_DARKEST)).tolist()
+    for coefficient in reversed(lower):
+        series = t * series + coefficient
+    return tf.cast(exponent, tf.float32) * float(np.log(2.0) / np.log(_DARKEST)) + t * series
 
 
 def lab(red: tf.Tensor, green: tf.Tensor, blue: tf.Tensor) -> Planes:
