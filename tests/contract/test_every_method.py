@@ -57,6 +57,22 @@ def test_every_trained_variable_gets_a_gradient(name):
     assert sum(float(tf.reduce_max(tf.abs(g))) > 0 for g in gradients) > len(gradients) / 2
 
 
+@EVERY
+def test_an_embedding_is_made_of_the_evaluated_features(name):
+    method = harness.build(name)
+    network, encoder = method.embedding_network, method.evaluated_encoder
+    if name.startswith(("deepcluster", "predictive", "splitbrain")):
+        # Classes and pixels are what stands behind their features.
+        assert network is None
+        return
+    assert {v.ref() for v in encoder.weights} < {v.ref() for v in network.weights}
+    shape = [3, harness.SIZE, harness.SIZE, encoder.input_shape[-1]]
+    images = tf.random.stateless_uniform(shape, [1, 2])
+    rows = network(images, training=False)
+    assert rows.shape[0] == 3 and rows.shape.rank == 2 and rows.shape[1] != encoder.feature_dim
+    assert np.ptp(rows.numpy(), axis=0).max() > 0
+
+
 @HEAVY
 def test_restored_method_makes_the_same_next_step(name, tmp_path):
     method = harness.build(name, seed=1)

@@ -62,6 +62,29 @@ def test_views_and_layers_are_judged_apart(run):
         judge(experiment, view=3)
 
 
+def test_embeddings_are_judged(run):
+    """Layer 7 of section 4.2: what the head makes of the features, of all views and of one."""
+    experiment, _ = run
+    whole, one = (judge(experiment, layer="embedding", view=view)["trained"] for view in (None, 2))
+    assert (whole["dim"], one["dim"]) == (32, 16)
+    found = judge(experiment, layer="embedding", view=2, baselines=True)
+    assert found["trained"] == one and found["untrained"]["dim"] == 16
+    assert found["untrained"]["top1"] != one["top1"]
+    images = tf.random.stateless_uniform([5, 32, 32, 3], [0, 1])
+    method = experiment.method
+    rows = method.embedding_network(images, training=False)
+    parts = tf.split(images, [1, 2], axis=-1)
+    for row, network, part in zip(tf.split(rows, 2, axis=1), method.views.networks, parts):
+        np.testing.assert_allclose(row, network(part, training=False), atol=1e-5)
+
+
+def test_a_method_without_a_head_has_no_embedding(tmp_path):
+    kept = [flag for flag in FLAGS if "cmc" not in flag]
+    experiment, _ = start(tmp_path, flags=[*kept, "--method=predictive"])
+    with pytest.raises(SettingsError, match="predictive has no head.*Received: embedding"):
+        judge(experiment, layer="embedding")
+
+
 def test_other_data_may_judge(run, tmp_path):
     experiment, _ = run
     rng = np.random.default_rng(0)

@@ -17,7 +17,7 @@ def concatenate(encoders: Sequence[tf.keras.Model], channels: Sequence[int]) -> 
 
     Args:
         encoders: models made by `tfssl.backbones.build`, with the same names in `stage_outputs`,
-            and with maps of the same size where these are used.
+            and with maps of the same size where these are used; or models without that attribute.
         channels: number of channels that each encoder takes, in their order in the image.
 
     Returns:
@@ -37,7 +37,7 @@ def concatenate(encoders: Sequence[tf.keras.Model], channels: Sequence[int]) -> 
         _with_stages(encoder, f"view{index}")(group)
         for index, (encoder, group) in enumerate(zip(encoders, groups), start=1)
     ]
-    names = list(encoders[0].stage_outputs)
+    names = list(_stages(encoders[0]))
     parts = tuple(
         _model(images, values["features"], {name: values[name] for name in names}, encoder.name)
         for encoder, values in zip(encoders, outputs)
@@ -52,8 +52,13 @@ def concatenate(encoders: Sequence[tf.keras.Model], channels: Sequence[int]) -> 
 
 def _with_stages(encoder: tf.keras.Model, name: str) -> tf.keras.Model:
     """The encoder under a name of its own, which a layer needs, with its stages as outputs."""
-    outputs = {"features": encoder.outputs[0], **encoder.stage_outputs}
+    outputs = {"features": encoder.outputs[0], **_stages(encoder)}
     return tf.keras.Model(encoder.inputs, outputs, name=name)
+
+
+def _stages(encoder: tf.keras.Model) -> Mapping[str, tf.Tensor]:
+    """Its maps by name; none of a network that ends in a head."""
+    return getattr(encoder, "stage_outputs", {})
 
 
 def _side_by_side(name: str, outputs: list):
@@ -79,6 +84,6 @@ def _check(encoders: Sequence[tf.keras.Model], channels: Sequence[int]) -> None:
             f"channels: expected those of at least one encoder, here {own}. Received: "
             f"channels={list(channels)}."
         )
-    stages = [tuple(encoder.stage_outputs) for encoder in encoders]
+    stages = [tuple(_stages(encoder)) for encoder in encoders]
     if len(set(stages)) > 1:
         raise ValueError(f"encoders: expected the same stages of all. Received: stages={stages}.")

@@ -19,10 +19,11 @@ from tfssl.evaluation.mutual_information import (
 )
 from tfssl.evaluation.probe_encoder import probe_encoder
 from tfssl.evaluation.probe_pooling import probe_features
-from tfssl.evaluation.settings import PROTOCOLS, EvaluationConfig
+from tfssl.evaluation.settings import EMBEDDING, PROTOCOLS, EvaluationConfig
 from tfssl.evaluation.svm import low_shot_rows, low_shot_svm, svm
 
 __all__ = [
+    "EMBEDDING",
     "LEARNING_RATE_GRID",
     "PROTOCOLS",
     "EvaluationConfig",

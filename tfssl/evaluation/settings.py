@@ -6,6 +6,8 @@ from typing import Optional, Tuple
 
 from tfssl.settings import Settings, SettingsError, setting
 
+# The layer behind the backbone: what a method's head makes of its features.
+EMBEDDING = "embedding"
 PROTOCOLS = ("knn", "linear", "mlp", "information")
 
 
@@ -56,7 +58,8 @@ class EvaluationConfig(Settings):
     layer: Optional[str] = setting(
         None,
         "Judge the map of a layer, a stage of the backbone such as conv5 or stage3, pooled as in "
-        "CMC's probes. Unset: the backbone's features.",
+        "CMC's probes; or embedding, what the method's head makes of the features. Unset: the "
+        "backbone's features.",
     )
     view: Optional[int] = setting(
         None, "Judge the encoder of one view alone, by its number from 1. Unset: all.", low=1

@@ -65,6 +65,11 @@ class Method(tf.keras.Model):
         """The backbone that evaluation and export use: images -> `[batch, dim]` features."""
         raise AttributeError(f"{type(self).__name__} must say which encoder is evaluated.")
 
+    @property
+    def embedding_network(self) -> Optional[tf.keras.Model]:
+        """The evaluated encoder and its head: images -> `[batch, dim]`; None: there is no head."""
+        return None
+
     def fresh_encoder(self, build_encoder: Callable[..., tf.keras.Model]) -> tf.keras.Model:
         """An untrained encoder of the evaluated kind, from a function that makes backbones."""
         return build_encoder()

@@ -54,7 +54,10 @@ def build_encoders(
 
 
 def joint_encoder(encoders: Sequence[tf.keras.Model], kinds: Kinds) -> tf.keras.Model:
-    """What evaluation uses: the only encoder, or all side by side, each on its channels."""
+    """What evaluation uses: the only encoder, or all side by side, each on its channels.
+
+    They may be networks, encoder and head, as well.
+    """
     return encoders[0] if len(encoders) == 1 else backbones.concatenate(encoders, kinds.channels)
 
 
@@ -185,12 +188,8 @@ class ViewNetworks(tf.keras.layers.Layer):
 
     @property
     def joint_embedding(self) -> tf.keras.Model:
-        """The embedding of every view of an image, side by side, not normalised."""
-        channels = self._kinds.channels
-        images = tf.keras.Input((None, None, sum(channels)))
-        parts = tf.split(images, channels, axis=-1)
-        rows = [network(part) for network, part in zip(self.networks, parts)]
-        return tf.keras.Model(images, tf.concat(self.of_views(rows), axis=1))
+        """The embeddings of all kinds side by side, on an image with all channels."""
+        return joint_encoder(self.networks, self._kinds)
 
     def of_views(self, parts: Sequence) -> List:
         """What belongs to the kind of each view, from a list of what belongs to each kind."""

@@ -226,6 +226,11 @@ class CMC(InstanceMethod):
         """All encoders side by side."""
         return self.views.joint
 
+    @property
+    def embedding_network(self) -> tf.keras.Model:
+        """The embeddings of all encoders side by side, not normalised."""
+        return self.views.joint_embedding
+
     def fresh_encoder(self, build_encoder: Callable[..., tf.keras.Model]) -> tf.keras.Model:
         """Untrained encoders of the same kinds, side by side."""
         return _multiview.build_encoders(self.kinds, build_encoder)[1]
@@ -233,8 +238,8 @@ class CMC(InstanceMethod):
     def start_epoch(self, epoch: int, extract: Extract) -> None:
         """Embeds all images before the first step, where the settings ask for it."""
         if epoch == 0 and self.settings.bank_start == "embeddings":
-            rows = extract(self.views.joint_embedding)
-            self.contrast.bank.fill(tf.reshape(rows, [len(rows), self.num_views, -1]))
+            rows = tf.split(extract(self.embedding_network), len(self.kinds.channels), axis=1)
+            self.contrast.bank.fill(tf.stack(self.views.of_views(rows), axis=1))
 
     def forward(self, batch: Batch) -> Tuple[tf.Tensor, Logs, Embeddings]:
         """Every direction's loss, and the sum of their means (Eqs. 4, 7 and 8)."""

@@ -179,6 +179,11 @@ class InterCLR(Method):
         return self.base.evaluated_encoder
 
     @property
+    def embedding_network(self) -> tf.keras.Model:
+        """The base's."""
+        return self.base.embedding_network
+
+    @property
     def pseudo_labels(self) -> Optional[tf.Tensor]:
         """`[num_records]` int32, the recorded clusters."""
         return None if self.clusters is None else tf.convert_to_tensor(self.clusters.labels)

@@ -110,9 +110,14 @@ class MIRA(Method):
     @property
     def evaluated_encoder(self) -> tf.keras.Model:
         """The teacher's encoder with its own batch statistics, or the student's."""
+        return self.embedding_network.layers[0]
+
+    @property
+    def embedding_network(self) -> tf.keras.Sequential:
+        """That encoder and its projector."""
         if self.teacher is None or self.settings.evaluate == "student":
-            return self.student.layers[0]
-        return self.teacher.network.layers[0]
+            return self.student
+        return self.teacher.network
 
     def phase(self, step: int) -> str:
         """The prototypes join training after the frozen epochs."""

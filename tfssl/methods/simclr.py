@@ -62,6 +62,11 @@ class SimCLR(Method):
         """The trained encoder."""
         return self.network.layers[0]
 
+    @property
+    def embedding_network(self) -> tf.keras.Sequential:
+        """Encoder and projector."""
+        return self.network
+
     def compute(self, batch: Batch) -> Tuple[tf.Tensor, Logs]:
         """NT-Xent over the global batch (Eq. 1); every replica computes the whole of it."""
         z1, z2 = (

@@ -65,6 +65,11 @@ class SimSiam(Method):
         return self.network.layers[0]
 
     @property
+    def embedding_network(self) -> tf.keras.Sequential:
+        """Encoder and projector."""
+        return self.network
+
+    @property
     def constant_rate_variables(self) -> List[tf.Variable]:
         """The predictor: it should adapt to the newest projections to the end (section 4.2)."""
         held = self.settings.constant_predictor_lr

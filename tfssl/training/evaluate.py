@@ -5,8 +5,8 @@ from typing import Any, Callable, Dict, Iterator
 
 import tensorflow as tf
 
-from tfssl import data, evaluation, views
-from tfssl.evaluation import EvaluationConfig
+from tfssl import data, evaluation, methods, views
+from tfssl.evaluation import EMBEDDING, EvaluationConfig
 from tfssl.settings import SettingsError
 from tfssl.training.experiment import Experiment
 from tfssl.training.information import information
@@ -54,7 +54,7 @@ def evaluate(experiment: Experiment, settings: EvaluationConfig) -> Dict[str, Di
         return {"views": information(experiment, settings)}
     experiment = on_judged_data(experiment, settings)
     _check_labels(experiment)
-    judged = {"trained": _part(experiment, settings, experiment.method.evaluated_encoder)}
+    judged = {"trained": _part(experiment, settings, _encoder(experiment.method, settings))}
     if settings.baselines:
         judged.update(_baselines(experiment, settings))
     if settings.augment:
@@ -73,17 +73,33 @@ def evaluate(experiment: Experiment, settings: EvaluationConfig) -> Dict[str, Di
 def _baselines(experiment: Experiment, settings: EvaluationConfig) -> Dict[str, Callable]:
     """What a figure is printed beside: the same encoder untrained, and raw pixels."""
     tf.keras.utils.set_random_seed(experiment.config.training.seed)
-    untrained = experiment.method.fresh_encoder(experiment.build_encoder)
+    method, build_encoder = experiment.method, experiment.build_encoder
+    if settings.layer == EMBEDDING:
+        fresh = type(method)(method.settings, method.plan, build_encoder)
+        untrained = _encoder(fresh, settings)
+    else:
+        untrained = method.fresh_encoder(build_encoder)
     return {"untrained": _part(experiment, settings, untrained), "raw pixels": raw_pixels}
+
+
+def _encoder(method: methods.Method, settings: EvaluationConfig) -> tf.keras.Model:
+    """The evaluated encoder, with the head behind it where embeddings are judged."""
+    if settings.layer != EMBEDDING:
+        return method.evaluated_encoder
+    if method.embedding_network is None:
+        raise SettingsError(
+            f"--layer: expected a layer of the backbone, because the method {method.name} has no "
+            f"head that embeds images. Received: {EMBEDDING}."
+        )
+    return method.embedding_network
 
 
 def _part(experiment: Experiment, settings: EvaluationConfig, encoder) -> Callable:
     """The layer and the view of an encoder that the settings name."""
     stem = experiment.config.backbone.stem
+    layer = None if settings.layer == EMBEDDING else settings.layer
     try:
-        return evaluation.probe_encoder(
-            encoder, layer=settings.layer, view=settings.view, stem=stem
-        )
+        return evaluation.probe_encoder(encoder, layer=layer, view=settings.view, stem=stem)
     except ValueError as error:
         raise SettingsError(f"--{error}") from error
 
