@@ -100,7 +100,8 @@ def test_booleans_are_labels():
         evaluation.svm(features, labels.astype(kind), test_features, test_labels, costs=(1.0,))
         for kind in (bool, int)
     )
-    assert found == expected and found["map"] > 0.9
+    # Of 600 draws the least was 0.82; by chance it is a third.
+    assert found == expected and found["map"] > 0.7
     few = dict(costs=(1.0,), shots=(1,), num_samples=1)
     evaluation.low_shot_svm(features, labels, test_features, test_labels, **few)
 
