@@ -7,16 +7,26 @@ comparisons are spelled `tf.greater`.
 On CPU, XLA keeps a value that three channels share where its last operation is a division, and
 computes it again for each where that is a product or a choice. So the costly formulas here end in
 a division, if need be by a choice between two numbers, which halves their time or better. Powers
-are exp of log: XLA computes those for many pixels at once, unlike `pow`.
+are exp of log: XLA computes those for many pixels at once, unlike `pow`. It does a polynomial for
+many pixels at once, too, but looks up tables one by one: so levels that lie in planes have
+polynomials, and with channels last a row of a table holds what a level adds to three results.
 """
 
-from typing import Callable, Sequence
+import dataclasses
+from typing import Callable, Optional, Sequence
 
 import numpy as np
 import tensorflow as tf
 
 Planes = tuple[tf.Tensor, tf.Tensor, tf.Tensor]
 PlaneMap = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], Planes]
+
+
+def _series(function: Callable[[np.ndarray], np.ndarray], degree: int, domain: list) -> list[float]:
+    """The coefficients of a polynomial close to a function on a domain, in rising powers."""
+    series = np.polynomial.Chebyshev.interpolate(function, degree, domain=domain)
+    return series.convert(kind=np.polynomial.Polynomial).coef.tolist()
+
 
 # Linear sRGB to CIE XYZ, and the white of D65 for the observer of 2 degrees.
 XYZ_OF_LIGHT = np.array(
@@ -34,30 +44,71 @@ STAINS_OF_DENSITY = np.linalg.inv([[0.65, 0.70, 0.29], [0.07, 0.99, 0.11], [0.27
 _LINE_END = 0.04045
 # Darker channels count as this when their logarithm is taken.
 _DARKEST = 1e-6
-# ln(1 + t) / t to 2e-6 for 1 + t between the roots of 1/2 and 2, in rising powers of t.
-_LOG_SERIES = np.polynomial.Chebyshev.interpolate(
-    lambda t: np.log1p(t) / t, 6, domain=[0.5**0.5 - 1.0, 2.0**0.5 - 1.0]
+# The density of 1 + t over t, to 1.5e-7 between the roots of 1/2 and 2, in rising powers of t.
+_DENSITY_SERIES = _series(
+    lambda t: np.log1p(t) / t / np.log(_DARKEST), 6, [0.5**0.5 - 1.0, 2.0**0.5 - 1.0]
 )
-_LOG_SERIES = _LOG_SERIES.convert(kind=np.polynomial.Polynomial).coef
+# The power of sRGB to 1e-7, in rising powers of what is -1 at the end of the line and 1 at 1.
+_POWER_SERIES = _series(
+    lambda t: ((1.0 + t) / 2 * (1.0 - _LINE_END) + _LINE_END + 0.055) ** 2.4 / 1.055**2.4,
+    11,
+    [-1.0, 1.0],
+)
 # The bits of the root of 1/2 in float32, and how many of them are the mantissa.
 _ROOT_OF_HALF_BITS = 0x3F3504F3
 _MANTISSA_BITS = 23
 # The cube root of CIE's lightness becomes a line below this.
 _ROOT_START = 0.008856
 # The bits of a positive float32, as an integer, are 2^23 (127 + log2 x) but for at most 0.09 of
-# 2^23, so a third of them and this are the bits of a cube root to 4 percent.
-_CUBE_ROOT_BITS = int(2 / 3 * 2**23 * (127 - 0.0465))
+# 2^23, so this and minus a third of them are the bits of an inverse cube root to 4 percent.
+_INVERSE_ROOT_BITS = int(4 / 3 * 2**23 * (127 - 0.0465))
 
 
-def linear(matrix: Sequence, offset: Sequence[float] = (0.0, 0.0, 0.0)) -> PlaneMap:
-    """The map from three planes to `matrix` times them plus `offset`."""
-    rows = [[float(number) for number in (*row, o)] for row, o in zip(matrix, offset)]
+@dataclasses.dataclass(frozen=True)
+class LinearMap:
+    """`matrix` times three channels plus `offset`, and not below `least`; three ways to compute it.
 
-    def apply(first: tf.Tensor, second: tf.Tensor, third: tf.Tensor) -> Planes:
+    Attributes:
+        matrix: of 3 rows of 3 numbers.
+        offset: of each row.
+        least: smallest result; None for no limit.
+    """
+
+    matrix: Sequence
+    offset: Sequence[float] = (0.0, 0.0, 0.0)
+    least: Optional[float] = None
+
+    def __call__(self, first: tf.Tensor, second: tf.Tensor, third: tf.Tensor) -> Planes:
+        """Of planes of one shape, planes of that shape."""
+        rows = [[float(number) for number in (*row, o)] for row, o in zip(self.matrix, self.offset)]
         sums = [(first * a + second * b + third * c, o) for a, b, c, o in rows]
-        return tuple(total + o if o else total for total, o in sums)
+        return tuple(self._limited(total + o if o else total) for total, o in sums)
 
-    return apply
+    def of_pixels(self, images: tf.Tensor) -> tf.Tensor:
+        """Of `[..., 3]`, as much; XLA does that faster than a stack of planes."""
+        columns = np.transpose(self.matrix).tolist()
+        parts = zip(tf.split(images, 3, axis=-1), columns)
+        return self._finished([part * column for part, column in parts])
+
+    def of_levels(self, images: tf.Tensor, levels: Sequence[float]) -> tf.Tensor:
+        """Of uint8 `[..., 3]` after a curve, given by its 256 values: float32 `[..., 3]`.
+
+        A row of a table is what one channel adds to the three results.
+        """
+        columns = np.transpose(self.matrix)
+        tables = [np.outer(levels, column).astype(np.float32) for column in columns]
+        parts = zip(tables, tf.unstack(tf.cast(images, tf.int32), num=3, axis=-1))
+        return self._finished([tf.gather(table, part) for table, part in parts])
+
+    def _finished(self, parts: Sequence[tf.Tensor]) -> tf.Tensor:
+        """The sum of three parts `[..., 3]`, with offset and limit."""
+        total = parts[0] + parts[1] + parts[2]
+        offset = [float(number) for number in self.offset]
+        return self._limited(total + offset if any(offset) else total)
+
+    def _limited(self, results: tf.Tensor) -> tf.Tensor:
+        """Results that are not below the least one."""
+        return results if self.least is None else tf.maximum(results, self.least)
 
 
 def light(plane: tf.Tensor) -> tf.Tensor:
@@ -67,6 +118,14 @@ def light(plane: tf.Tensor) -> tf.Tensor:
     # Guarded, because the gradient of the branch that is not taken must be finite too.
     power = tf.exp(tf.math.log(base) * 2.4)
     return tf.where(curved, power, plane) / _choice(curved, 1.0, 12.92, plane)
+
+
+def light_of_levels(levels: tf.Tensor) -> tf.Tensor:
+    """`light` of uint8 levels in float32, to 3e-7; a polynomial instead of the power."""
+    plane = tf.cast(levels, tf.float32) * (1.0 / 255.0)
+    middle, half = (1.0 + _LINE_END) / 2.0, (1.0 - _LINE_END) / 2.0
+    power = _polynomial(_POWER_SERIES, plane * (1.0 / half) - middle / half)
+    return tf.where(tf.greater(plane, _LINE_END), power, plane * (1.0 / 12.92))
 
 
 def light_of(values: np.ndarray) -> np.ndarray:
@@ -96,22 +155,20 @@ def density_of_levels(levels: tf.Tensor) -> tf.Tensor:
     exponent = tf.bitwise.right_shift(bits - _ROOT_OF_HALF_BITS, _MANTISSA_BITS)
     mantissa = tf.bitcast(bits - tf.bitwise.left_shift(exponent, _MANTISSA_BITS), tf.float32)
     t = mantissa - 1.0
-    *lower, series = (_LOG_SERIES / np.log(_DARKEST)).tolist()
-    for coefficient in reversed(lower):
-        series = t * series + coefficient
-    return tf.cast(exponent, tf.float32) * float(np.log(2.0) / np.log(_DARKEST)) + t * series
+    of_exponent = tf.cast(exponent, tf.float32) * float(np.log(2.0) / np.log(_DARKEST))
+    return of_exponent + t * _polynomial(_DENSITY_SERIES, t)
 
 
 def lab(red: tf.Tensor, green: tf.Tensor, blue: tf.Tensor) -> Planes:
     """CIE L*a*b* from linear light; 7.787 is the slope of the line below the cube root."""
-    relative = linear(XYZ_OF_LIGHT / np.reshape(WHITE, [3, 1]))(red, green, blue)
+    relative = LinearMap(XYZ_OF_LIGHT / np.reshape(WHITE, [3, 1]))(red, green, blue)
     x, y, z = [_root_or_line(t, slope=7.787) for t in relative]
     return y * 116.0 - 16.0, (x - y) * 500.0, (y - z) * 200.0
 
 
 def luv(red: tf.Tensor, green: tf.Tensor, blue: tf.Tensor) -> Planes:
     """CIE L*u*v* from linear light; black gets u = v = 0."""
-    x, y, z = linear(XYZ_OF_LIGHT)(red, green, blue)
+    x, y, z = LinearMap(XYZ_OF_LIGHT)(red, green, blue)
     lightness = _root_or_line(y, slope=903.3 / 116.0) * 116.0 - 16.0
     total = x + y * 15.0 + z * 3.0
     lit = tf.greater(total, 0.0)
@@ -144,9 +201,11 @@ def hsv(red: tf.Tensor, green: tf.Tensor, blue: tf.Tensor) -> Planes:
     return hue, saturation, value
 
 
-def hed(red: tf.Tensor, green: tf.Tensor, blue: tf.Tensor) -> Planes:
-    """Amounts of haematoxylin, eosin and DAB from densities; negative ones become 0."""
-    return tuple(tf.maximum(s, 0.0) for s in linear(STAINS_OF_DENSITY)(red, green, blue))
+def interleaved(planes: Planes) -> tf.Tensor:
+    """Three planes `[..., 1]` as `[..., 3]`: by a choice, which XLA does faster than a stack."""
+    first, second, third = planes
+    rest = tf.where([False, True, False], second, third)
+    return tf.where([True, False, False], first, rest)
 
 
 def _root_or_line(plane: tf.Tensor, slope: float) -> tf.Tensor:
@@ -157,15 +216,23 @@ def _root_or_line(plane: tf.Tensor, slope: float) -> tf.Tensor:
     if plane.dtype == tf.float64:
         return tf.where(rooted, tf.exp(tf.math.log(guarded) * (1.0 / 3.0)), line)
     bits = tf.cast(tf.bitcast(guarded, tf.int32), tf.float32)
-    bits = tf.cast(bits * (1.0 / 3.0), tf.int32) + _CUBE_ROOT_BITS
+    bits = tf.cast(bits * (-1.0 / 3.0), tf.int32) + _INVERSE_ROOT_BITS
     # The start has no gradient and needs none: the two steps depend on the plane themselves.
-    root = tf.bitcast(bits, tf.float32)
-    cube = root * root * root
-    # Halley's step makes the relative error e to 2/3 e^3, Newton's to e^2.
-    root = root * (cube + guarded * 2.0) / (cube * 2.0 + guarded)
-    square = root * root
-    newton = tf.where(rooted, square * root * 2.0 + guarded, line)
-    return newton / tf.where(rooted, square * 3.0, tf.ones_like(square))
+    inverse = tf.bitcast(bits, tf.float32)
+    for _ in range(2):
+        # Without a division, and makes the relative error e to 14/3 e^3.
+        rest = 1.0 - guarded * inverse * inverse * inverse
+        inverse += inverse * rest * (rest * (2.0 / 9.0) + 1.0 / 3.0)
+    ones = tf.ones_like(plane)
+    return tf.where(rooted, ones, line) / tf.where(rooted, inverse, ones)
+
+
+def _polynomial(coefficients: Sequence[float], t: tf.Tensor) -> tf.Tensor:
+    """A polynomial of t, from its coefficients in rising powers."""
+    *lower, result = coefficients
+    for coefficient in reversed(lower):
+        result = t * result + coefficient
+    return result
 
 
 def _choice(condition: tf.Tensor, true: float, false: float, like: tf.Tensor) -> tf.Tensor:
