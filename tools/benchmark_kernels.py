@@ -5,6 +5,7 @@ after a round that compiles them, and each gets the median of its times: whateve
 machine down slows all of them.
 """
 
+import itertools
 import statistics
 import time
 from typing import Any, Callable, Dict, List, Tuple
@@ -60,16 +61,18 @@ def rows(
     ]
 
 
-def measure(candidates: Candidates, repeats: int) -> List[Row]:
-    """Medians of `repeats` rounds in which every candidate has its turn, after one to warm up."""
+def measure(candidates: Candidates, repeats: int, *, turn_seconds: float = 0.0) -> List[Row]:
+    """Medians of `repeats` rounds in which every candidate has its turn, after one to warm up.
+
+    A turn is one call, or as many as pass `turn_seconds` and then their mean: what short calls take
+    one after the other, rather than what one takes while others have emptied the caches.
+    """
     times = {name: [] for name, _, _ in candidates}
-    for turn in range(repeats + 1):
+    for round_ in range(repeats + 1):
         for name, run, _ in candidates:
-            begin = time.perf_counter()
-            run()
-            tf.test.experimental.sync_devices()
-            if turn:
-                times[name].append(1e3 * (time.perf_counter() - begin))
+            seconds = _turn(run, turn_seconds)
+            if round_:
+                times[name].append(1e3 * seconds)
     medians = {name: statistics.median(values) for name, values in times.items()}
     own = medians[candidates[0][0]]
     return [
@@ -82,6 +85,17 @@ def measure(candidates: Candidates, repeats: int) -> List[Row]:
         }
         for name, _, note in candidates
     ]
+
+
+def _turn(run: Callable[[], Any], turn_seconds: float) -> float:
+    """Seconds of a call, the mean of those in one turn."""
+    begin = time.perf_counter()
+    for calls in itertools.count(1):
+        run()
+        tf.test.experimental.sync_devices()
+        elapsed = time.perf_counter() - begin
+        if elapsed >= turn_seconds:
+            return elapsed / calls
 
 
 def assignment_candidates(logits: tf.Tensor, num_iterations: int) -> Candidates:

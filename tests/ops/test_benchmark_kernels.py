@@ -54,3 +54,18 @@ def test_vote_and_scikit_learn_agree(benchmark):
     shares = scores / scores.sum(axis=1, keepdims=True)
     for other in others:
         np.testing.assert_allclose(shares, other, atol=1e-9)
+
+
+def test_a_turn_of_short_calls_is_their_mean(benchmark, monkeypatch):
+    """Of calls of a second each, turns of 2.5 seconds are 3; a call alone is one by default."""
+    now, calls = [0.0], []
+
+    def run():
+        now[0] += 1.0
+        calls.append(now[0])
+
+    monkeypatch.setattr(benchmark.time, "perf_counter", lambda: now[0])
+    (row,) = benchmark.measure([("own", run, "")], 2, turn_seconds=2.5)
+    assert (row["value"], len(calls)) == (1e3, 9)
+    benchmark.measure([("own", run, "")], 2)
+    assert len(calls) == 12

@@ -31,6 +31,7 @@ def test_both_convert_the_whole_batch_alike(colour, space):
 def test_two_rows_a_space(colour, monkeypatch):
     few = {name: views.COLOR_SPACES[name] for name in ("rgb", "yuv")}
     monkeypatch.setattr(colour.views, "COLOR_SPACES", few)
+    monkeypatch.setattr(colour, "_TURN_SECONDS", 0.0)
     rows = colour.rows(images=4, size=6, repeats=2)
     layouts = ("channels first", "channels last")
     assert [row["name"] for row in rows] == [f"{s}, {way}" for s in few for way in layouts]
