@@ -40,7 +40,8 @@ class TrainingConfig(Settings):
         choices=("float32", "mixed_float16", "mixed_bfloat16"),
     )
     deterministic: bool = setting(
-        False, "Bit-equal runs: deterministic kernels of one thread each, slower."
+        False,
+        "Bit-equal runs on one kind of processor: deterministic kernels, one thread, slower.",
     )
     xla_step: bool = setting(
         False, "Compile the whole step with XLA (one replica); on CPU slower than the plain graph."
