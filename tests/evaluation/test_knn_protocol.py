@@ -11,8 +11,8 @@ from tests.random_inputs import fresh_rng
 from tfssl import evaluation
 
 
-def _clusters(rows, classes=6, dim=8, noise=0.8, seed=None):
-    rng = np.random.default_rng(seed)
+def _clusters(rows, classes=6, dim=8, noise=0.8):
+    rng = fresh_rng()
     centers = np.random.default_rng(5).normal(size=(classes, dim))
     labels = rng.integers(0, classes, rows)
     return (centers[labels] + noise * rng.normal(size=(rows, dim))).astype(np.float32), labels

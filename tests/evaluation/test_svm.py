@@ -80,7 +80,7 @@ def test_svm_learns_and_reports():
 def test_low_shot_svm_takes_the_best_cost_of_each_number_of_shots():
     rng = fresh_rng()
     arrays = *made_up(rng, 400, noise=0.7), *made_up(rng, 200, noise=0.7)
-    options = dict(shots=(1, 8), num_samples=2, seed=3)
+    options = dict(shots=(1, 8), num_samples=6, seed=3)
     alone = [evaluation.low_shot_svm(*arrays, costs=(c,), **options) for c in (0.5**10, 10.0)]
     both = evaluation.low_shot_svm(*arrays, costs=(0.5**10, 10.0), **options)
     for shots in ("1", "8"):

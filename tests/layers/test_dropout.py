@@ -21,10 +21,10 @@ def test_a_share_is_0_and_the_rest_makes_up_for_it(keys, rate):
     dropped = layers.keyed_dropout(tf.constant(rows), keys, rate=rate).numpy()
     kept = dropped != 0
     np.testing.assert_allclose(dropped[kept], rows[kept] / (1 - rate))
-    # Within five standard deviations, overall and in every column.
+    # Within five standard deviations overall, and six in every column.
     spread = np.sqrt(rate * (1 - rate))
     assert abs(kept.mean() - (1 - rate)) < 5 * spread / np.sqrt(kept.size)
-    assert np.abs(kept.mean(axis=0) - (1 - rate)).max() < 5 * spread / np.sqrt(400)
+    assert np.abs(kept.mean(axis=0) - (1 - rate)).max() < 6 * spread / np.sqrt(400)
 
 
 def test_rows_depend_on_their_keys_alone(keys):

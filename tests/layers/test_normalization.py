@@ -27,7 +27,7 @@ def test_definition(policy, shape, synchronized):
     layer.beta.assign(beta)
     fused = len(shape) == 4 and not synchronized
     # Only the fused kernel sees inputs that the policy has rounded; its sums are float32 as well.
-    tolerance = 0.05 if fused and policy != "float32" else 5e-4
+    tolerance = 0.1 if fused and policy != "float32" else 5e-4
     normalised = tf.cast(layer(x, training=True), tf.float32)
     np.testing.assert_allclose(normalised, _definition(x, gamma, beta), rtol=0, atol=tolerance)
     assert layer.moving_variance.dtype == tf.float32

@@ -1,5 +1,6 @@
 """OnlineClusters: properties 7 to 10 of the InterCLR sheet, section 9."""
 
+import statistics
 import time
 
 import numpy as np
@@ -84,7 +85,7 @@ def test_a_step_is_compiled_once():
         start = time.perf_counter()
         step(*random_batch(rng))
         times.append(time.perf_counter() - start)
-    assert max(times[1:]) < times[0] / 3
+    assert statistics.median(times[1:]) < times[0] / 3
 
 
 def test_counting_a_record_twice_would_show():

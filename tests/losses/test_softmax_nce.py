@@ -15,7 +15,9 @@ def by_hand(positive, negative, temperature, counts=None):
         others = negative[i] if counts is None else np.repeat(negative[i], counts[i])
         e = np.exp(np.concatenate([[own], others]) / temperature)
         h = e / e.sum()
-        terms.append(-np.log(h[0]) - sum(np.log(1 - share) for share in h[1:]))
+        # 1 - h of a share near 1 would lose its digits.
+        rests = [np.delete(h, k).sum() for k in range(1, len(h))]
+        terms.append(-np.log(h[0]) - np.log(rests).sum())
     return np.mean(terms)
 
 

@@ -35,7 +35,7 @@ def test_float32_agrees_with_float64(rng, beta, shape):
     logits = rng.uniform(-1, 1, shape).astype(np.float32)
     targets = ops.mira_assignment(logits, temperature=TAU, beta=beta)
     assert targets.dtype == tf.float32 and targets.shape == shape
-    np.testing.assert_allclose(targets, reference(logits, beta), atol=2e-6)
+    np.testing.assert_allclose(targets, reference(logits, beta), atol=5e-6)
 
 
 @pytest.mark.parametrize("rows", [1001, 2048])

@@ -36,8 +36,12 @@ def test_agrees_with_a_gather(problem, jit):
         tf.function(scored, jit_compile=jit, autograph=False) if jit is not None else scored
     )()
     rows = bank.numpy()[indices.numpy()]
-    np.testing.assert_allclose(scores, np.einsum("bnd,bd->bn", rows, anchors), rtol=1e-12)
-    np.testing.assert_allclose(to_anchors, np.einsum("bn,bnd->bd", weights, rows), rtol=1e-12)
+    np.testing.assert_allclose(
+        scores, np.einsum("bnd,bd->bn", rows, anchors), rtol=1e-12, atol=1e-13
+    )
+    np.testing.assert_allclose(
+        to_anchors, np.einsum("bn,bnd->bd", weights, rows), rtol=1e-12, atol=1e-13
+    )
     assert not to_bank.numpy().any()
 
 

@@ -63,11 +63,14 @@ def test_maps_equal_pillow(name, cubic, shape):
 
     On images of floating-point numbers it does not: there both agree.
     """
-    for level in (-10.0, 10.0, 0.0, *fresh_rng().uniform(-10, 10, 3)):
+    levels = [-10.0, 10.0, 0.0, *fresh_rng().uniform(-10, 10, 20)]
+    # At some levels an edge runs along the centres of a small image's pixels.
+    clear = [level for level in levels if far_from_the_edge(name, level, shape).mean() > 0.8]
+    assert len(clear) > 6
+    for level in clear[:6]:
         image = noise(shape)
         result = ours(name, image, level, cubic)
         sure = far_from_the_edge(name, level, shape)
-        assert sure.mean() > 0.8
         pillow = pillow_operations.affine(Image.fromarray(image), name, level, cubic, FILL)
         difference = (result - np.asarray(pillow))[sure]
         assert difference.min() > -ROUNDING and difference.max() < 1 + ROUNDING, level

@@ -71,7 +71,7 @@ def test_correlated_gaussians():
     # Anchors of a batch share their negatives, so batches are the independent draws.
     error = np.std(singles) / np.sqrt(len(singles))
     assert error < 0.02
-    assert found["bound"] == pytest.approx(3.955, abs=4 * error + 0.0005)
+    assert found["bound"] == pytest.approx(3.955, abs=5 * error + 0.0005)
     information = -5 * np.log(1 - 0.8**2)
     assert information == pytest.approx(5.108, abs=0.0005)
     assert found["bound_log_k"] < found["bound"] < np.log(128) < information
