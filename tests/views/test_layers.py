@@ -23,6 +23,7 @@ EXAMPLES = {
     "HorizontalFlip": {},
     "Rotation": {"degrees": 30.0},
     "RandAugment": {"operations": ("Rotate", "Sharpness", "ShearX"), "fill": (255, 0, 10)},
+    "Levels": {},
     "Normalize": {"mean": (0.5, 0.4, 0.3), "std": (0.2, 0.3, 0.4)},
 }
 RANDOM = ["ColorJitter", "Grayscale", "Solarize", "GaussianBlur", "HorizontalFlip", "Rotation"]

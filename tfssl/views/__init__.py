@@ -10,6 +10,7 @@ from tfssl.views.family import ViewFamily
 from tfssl.views.flip import HorizontalFlip
 from tfssl.views.jigsaw import Jigsaw
 from tfssl.views.layer import VIEW_LAYERS, ViewLayer
+from tfssl.views.levels import Levels
 from tfssl.views.normalize import Normalize
 from tfssl.views.patches import PatchPair, RandomCrop
 from tfssl.views.rand_augment import RandAugment
@@ -30,6 +31,7 @@ __all__ = [
     "Grayscale",
     "HorizontalFlip",
     "Jigsaw",
+    "Levels",
     "Normalize",
     "PatchPair",
     "RandAugment",

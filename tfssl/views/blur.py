@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfssl.views.layer import ViewLayer
+from tfssl.views.levels import from_levels, to_levels
 
 _BOXES = 3
 
@@ -30,6 +31,7 @@ class GaussianBlur(ViewLayer):
         *,
         sigma: tuple[float, float] = (0.1, 2.0),
         window: Optional[int] = None,
+        levels: bool = False,
         **kwargs: Any,
     ):
         """Initialises the layer.
@@ -37,6 +39,7 @@ class GaussianBlur(ViewLayer):
         Args:
             sigma: range of the standard deviation in pixels, uniform; above 0.
             window: length of the kernel in pixels, odd; None for Pillow's kernel.
+            levels: whether what was blurred is rounded to whole levels of 8 bits.
             **kwargs: see `ViewLayer`.
         """
         super().__init__(**kwargs)
@@ -47,6 +50,7 @@ class GaussianBlur(ViewLayer):
             )
         self.sigma = tuple(sigma)
         self.window = window
+        self.levels = levels
 
     def change(self, images: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
         """Blurs one image, see `ViewLayer.change`."""
@@ -54,16 +58,18 @@ class GaussianBlur(ViewLayer):
         weights = self._kernel(sigma)
         passes = [lambda x, axis=axis: self._blur_axis(x, weights, axis) for axis in (2, 3)]
         # A loop keeps XLA from fusing both passes into one, which squares the work.
-        return tf.while_loop(
+        blurred = tf.while_loop(
             lambda i, _: i < 2,
             lambda i, x: (i + 1, tf.switch_case(i, [lambda p=p: p(x) for p in passes])),
             (tf.constant(0), images),
             maximum_iterations=2,
         )[1]
+        return from_levels(to_levels(blurred)) if self.levels else blurred
 
     def get_config(self) -> dict[str, Any]:
         """The arguments that make the same layer again."""
-        return {**super().get_config(), "sigma": self.sigma, "window": self.window}
+        own = {"sigma": self.sigma, "window": self.window, "levels": self.levels}
+        return {**super().get_config(), **own}
 
     def _kernel(self, sigma: tf.Tensor) -> tf.Tensor:
         """Weights of a kernel's centre and of its right half: `[radius + 1]`."""

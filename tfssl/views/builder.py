@@ -3,11 +3,12 @@
 import dataclasses
 from typing import Any, Optional, Sequence
 
+from tfssl.views.colour import ColorJitter
 from tfssl.views.colour_spaces import COLOR_SPACES
 from tfssl.views.family import ViewFamily
 from tfssl.views.jigsaw import Jigsaw
 from tfssl.views.rand_augment import RandAugment
-from tfssl.views.recipes import FAMILIES, ViewRecipe
+from tfssl.views.recipes import FAMILIES, Step, ViewRecipe, jitter_times
 from tfssl.views.settings import ViewsConfig, area_of
 
 
@@ -78,6 +79,7 @@ def _build(
     views = [(full[view], size) for view in chosen]
     if recipe.local is not None:
         local = _resampled(recipe.local, config)
+        local = dataclasses.replace(local, steps=tuple(_jittered(s, config) for s in local.steps))
         count = recipe.local_crops if config.local_crops is None else config.local_crops
         views += [(local, config.local_size or recipe.local_size)] * count
     patches = None
@@ -104,7 +106,7 @@ def _statistics(config: ViewsConfig) -> tuple[Sequence[float], Sequence[float]]:
 
 def _adapt(view: ViewRecipe, config: ViewsConfig) -> ViewRecipe:
     """The recipe of a full-size view as the settings change it."""
-    steps = view.steps
+    steps = tuple(_jittered(step, config) for step in view.steps)
     if config.rand_augment:
         steps += ((RandAugment, {}),)
     return dataclasses.replace(
@@ -114,6 +116,16 @@ def _adapt(view: ViewRecipe, config: ViewsConfig) -> ViewRecipe:
         resize_to=config.eval_resize if config.views == "eval" else None,
         distance=config.patch_distance if config.views == "patches" else view.distance,
     )
+
+
+def _jittered(step: Step, config: ViewsConfig) -> Step:
+    """A step of a recipe; colour jitter as strong as the settings say."""
+    layer, arguments = step
+    if layer is not ColorJitter or (config.jitter_strength, config.jitter_hue) == (None, None):
+        return step
+    hue = arguments["hue"] if config.jitter_hue is None else config.jitter_hue
+    factor = 1.0 if config.jitter_strength is None else config.jitter_strength
+    return jitter_times((layer, {**arguments, "hue": hue}), factor)
 
 
 def _resampled(view: ViewRecipe, config: ViewsConfig) -> ViewRecipe:

@@ -1,4 +1,7 @@
-"""Colour changes: jitter, greyscale, solarisation, with the arithmetic of torchvision."""
+"""Colour changes: jitter, greyscale, solarisation, with the arithmetic of torchvision.
+
+On floats it is that of torchvision's tensors; with `levels`, that of Pillow's pictures of 8 bits.
+"""
 
 import itertools
 from typing import Any, Union
@@ -7,6 +10,15 @@ import numpy as np
 import tensorflow as tf
 
 from tfssl.views.layer import ViewLayer
+from tfssl.views.levels import (
+    brighten_levels,
+    contrast_levels,
+    from_levels,
+    grey_levels,
+    saturate_levels,
+    shift_hue_levels,
+    to_levels,
+)
 
 _OPERATIONS = ("brightness", "contrast", "saturation", "hue")
 
@@ -87,6 +99,7 @@ class ColorJitter(ViewLayer):
         contrast: float = 0.0,
         saturation: float = 0.0,
         hue: float = 0.0,
+        levels: bool = False,
         **kwargs: Any,
     ):
         """Initialises the layer.
@@ -94,9 +107,12 @@ class ColorJitter(ViewLayer):
         Args:
             brightness, contrast, saturation: strengths, >= 0.
             hue: largest shift in turns, in [0, 0.5].
+            levels: whether images are rounded to whole levels of 8 bits first, and each operation
+                is Pillow's, to the bit.
             **kwargs: see `ViewLayer`.
         """
         super().__init__(**kwargs)
+        self.levels = levels
         self.strengths = dict(zip(_OPERATIONS, (brightness, contrast, saturation, hue)))
         if min(self.strengths.values()) < 0 or hue > 0.5:
             raise ValueError(
@@ -111,23 +127,28 @@ class ColorJitter(ViewLayer):
             for change, factor in self._operations(draws)
         ]
         count = len(branches)
+        if not count:
+            return images
         orders = np.array(list(itertools.permutations(range(count))), np.int32)
         chosen = tf.cast(draws[0, 4] * len(orders), tf.int32)
         order = tf.gather(tf.constant(orders), chosen)
         # A loop, not four switches in a row: XLA compiles its body once.
-        return tf.while_loop(
+        changed = tf.while_loop(
             lambda slot, _: slot < count,
             lambda slot, x: (
                 slot + 1,
                 tf.switch_case(order[slot], [lambda b=b: b(x) for b in branches]),
             ),
-            (0, images),
+            (0, to_levels(images) if self.levels else images),
             maximum_iterations=count,
         )[1]
+        return from_levels(changed) if self.levels else changed
 
     def _operations(self, draws: tf.Tensor):
         """(function, factor) of every operation that has a strength."""
         functions = (adjust_brightness, adjust_contrast, adjust_saturation, adjust_hue)
+        if self.levels:
+            functions = (brighten_levels, contrast_levels, saturate_levels, shift_hue_levels)
         for i, (name, function) in enumerate(zip(_OPERATIONS, functions)):
             strength = self.strengths[name]
             low, high = -strength, strength
@@ -138,16 +159,32 @@ class ColorJitter(ViewLayer):
 
     def get_config(self) -> dict[str, Any]:
         """The arguments that make the same layer again."""
-        return {**super().get_config(), **self.strengths}
+        return {**super().get_config(), **self.strengths, "levels": self.levels}
 
 
 class Grayscale(ViewLayer):
     """Replaces RGB by its luma, repeated on the three channels."""
 
+    def __init__(self, *, levels: bool = False, **kwargs: Any):
+        """Initialises the layer.
+
+        Args:
+            levels: whether images are rounded to whole levels of 8 bits first, and the luma too, as
+                Pillow does it.
+            **kwargs: see `ViewLayer`.
+        """
+        super().__init__(**kwargs)
+        self.levels = levels
+
     def change(self, images: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
         """See `ViewLayer.change`."""
         del draws
-        return tf.repeat(grey(images), 3, axis=1)
+        luma = from_levels(grey_levels(to_levels(images))) if self.levels else grey(images)
+        return tf.repeat(luma, 3, axis=1)
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments that make the same layer again."""
+        return {**super().get_config(), "levels": self.levels}
 
 
 class Solarize(ViewLayer):

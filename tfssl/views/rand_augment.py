@@ -4,27 +4,20 @@ from typing import Any, Sequence
 
 import tensorflow as tf
 
-from tfssl.views.affine import Matrix, transform_affine
+from tfssl.views.affine import Coefficients, transform_levels
 from tfssl.views.layer import ViewLayer
-from tfssl.views.rand_augment_operations import AFFINE_OPERATIONS, POINT_OPERATIONS
+from tfssl.views.levels import from_levels, rounded_quotient, to_levels
+from tfssl.views.rand_augment_operations import (
+    AFFINE_OPERATIONS,
+    CMC_OPERATIONS,
+    POINT_OPERATIONS,
+)
 
 # The largest magnitude.
 _FULL = 10.0
 
 # Draws of one operation: whether it is applied, which it is, magnitude, sign, interpolation.
 _DRAWS = 5
-
-# The operations that leave the colours alone, which CMC uses.
-_CMC_OPERATIONS = (
-    "AutoContrast",
-    "Identity",
-    "Rotate",
-    "Sharpness",
-    "ShearX",
-    "ShearY",
-    "TranslateXRel",
-    "TranslateYRel",
-)
 
 
 class RandAugment(ViewLayer):
@@ -45,8 +38,8 @@ class RandAugment(ViewLayer):
     * AutoContrast, Equalize, Identity, Invert: do not depend on m.
 
     Notes:
-        Images pass from one operation to the next in floating point, not rounded to 8 bits. Only
-        the operation that was drawn is computed.
+        Images are rounded to whole levels of 8 bits before an operation, and operations are
+        Pillow's to the bit. Only the operation that was drawn is computed.
 
     Reference: Cubuk, Zoph, Shlens, Le 2020, "RandAugment: practical automated data augmentation
     with a reduced search space", arXiv 1909.13719.
@@ -57,7 +50,7 @@ class RandAugment(ViewLayer):
     def __init__(
         self,
         *,
-        operations: Sequence[str] = _CMC_OPERATIONS,
+        operations: Sequence[str] = CMC_OPERATIONS,
         num_operations: int = 2,
         magnitude: float = 10.0,
         deviation: float = 0.5,
@@ -93,13 +86,19 @@ class RandAugment(ViewLayer):
     def change(self, images: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
         """Applies the operations to one image, see `ViewLayer.change`."""
         draws = tf.reshape(draws[0], [self.num_operations, _DRAWS])
-        # A loop, not several switches in a row: XLA compiles its body once.
-        return tf.while_loop(
-            lambda slot, _: slot < self.num_operations,
-            lambda slot, x: (slot + 1, self._operate(x, draws[slot])),
-            (0, images),
-            maximum_iterations=self.num_operations,
-        )[1]
+
+        def operate_all() -> tf.Tensor:
+            # A loop, not several switches in a row: XLA compiles its body once.
+            levels = tf.while_loop(
+                lambda slot, _: slot < self.num_operations,
+                lambda slot, x: (slot + 1, self._operate(x, draws[slot])),
+                (0, to_levels(images)),
+                maximum_iterations=self.num_operations,
+            )[1]
+            return from_levels(levels)
+
+        fires = draws[:, 0] < self.operation_probability
+        return tf.cond(tf.reduce_any(fires), operate_all, lambda: images)
 
     def get_config(self) -> dict[str, Any]:
         """The arguments that make the same layer again."""
@@ -137,25 +136,26 @@ class RandAugment(ViewLayer):
                 f"RandAugment: expected a fill of three levels 0..255. Received: fill={self.fill}."
             )
 
-    def _operate(self, images: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
+    def _operate(self, levels: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
         """Draws one operation and applies it, or leaves the image alone; draws `[5]`."""
         fires, choice, level, sign, interpolation = tf.unstack(draws)
-        strength = self._magnitudes(level) / _FULL
+        strength = rounded_quotient(tf.cast(self._magnitudes(level), tf.float64), _FULL)
         points = [POINT_OPERATIONS[n] for n in self.operations if n in POINT_OPERATIONS]
         maps = [AFFINE_OPERATIONS[n] for n in self.operations if n in AFFINE_OPERATIONS]
         # In the order: point operations, then maps.
         chosen = tf.cast(choice * len(self.operations), tf.int32)
-        branches = [lambda: images]
-        branches += [lambda point=point: point(images, strength) for point in points]
+        branches = [lambda: levels]
+        branches += [lambda point=point: point(levels, strength) for point in points]
         branch = 1 + chosen
         if maps:
-            # All maps share two branches; they differ in their matrices.
+            # All maps share two branches; they differ in their coefficients.
             signed = tf.where(sign < 0.5, -strength, strength)
-            matrices = tf.stack([_tensor(m(signed, *images.shape[2:])) for m in maps])
-            matrix = tf.gather(matrices, tf.maximum(chosen - len(points), 0))
-            fill = [value / 255.0 for value in self.fill]
+            table = tf.stack([_tensor(m(signed, *levels.shape[2:])) for m in maps])
+            coefficients = tf.gather(table, tf.maximum(chosen - len(points), 0))
             branches += [
-                lambda cubic=cubic: transform_affine(images, matrix, fill=fill, cubic=cubic)
+                lambda cubic=cubic: transform_levels(
+                    levels, coefficients, fill=self.fill, cubic=cubic
+                )
                 for cubic in (False, True)
             ]
             map_branch = 1 + len(points) + tf.cast(interpolation >= 0.5, tf.int32)
@@ -169,6 +169,6 @@ class RandAugment(ViewLayer):
         return tf.clip_by_value(self.magnitude + self.deviation * normal, 0.0, _FULL)
 
 
-def _tensor(matrix: Matrix) -> tf.Tensor:
-    """Two rows of numbers and scalar tensors as one tensor."""
-    return tf.stack([tf.stack(row) for row in matrix])
+def _tensor(coefficients: Coefficients) -> tf.Tensor:
+    """Numbers and scalar tensors as one tensor."""
+    return tf.stack([tf.cast(number, tf.float64) for number in coefficients])

@@ -8,8 +8,11 @@ from tfssl.views.colour import ColorJitter, Grayscale, Solarize
 from tfssl.views.crop import CentreCrop, Crop, RandomResizedCrop
 from tfssl.views.flip import HorizontalFlip
 from tfssl.views.layer import ViewLayer
+from tfssl.views.levels import Levels
 from tfssl.views.normalize import CIFAR_MEAN, CIFAR_STD, IMAGENET_MEAN, IMAGENET_STD
 from tfssl.views.patches import PatchPair, RandomCrop
+from tfssl.views.rand_augment import RandAugment
+from tfssl.views.rand_augment_operations import INFOMIN_OPERATIONS
 from tfssl.views.rotate import Rotation
 
 Step = tuple[type[ViewLayer], Mapping[str, Any]]
@@ -139,6 +142,31 @@ _CMC = ViewRecipe((0.2, 1.0), "bilinear", (_FLIP,))
 _CMC_JITTER = ViewRecipe(
     (0.08, 1.0), "bilinear", (_FLIP, _jitter(0.4, 0.4, 0.4, 0.1, probability=1.0))
 )
+# InfoMin, Tian et al. 2020, arXiv 2005.10243, Figure 4, in the mechanics of HobbitLong/PyContrast:
+# each layer takes and gives pixels of 8 bits.
+_LEVELS: Step = (Levels, {})
+_INFOMIN_JITTER: Step = (ColorJitter, {**_jitter(0.8, 0.8, 0.8, 0.2)[1], "levels": True})
+_INFOMIN_BLUR: Step = (GaussianBlur, {**_blur(0.5)[1], "window": 23, "levels": True})
+_INFOMIN_RANDOM: Step = (RandAugment, {"operations": INFOMIN_OPERATIONS})
+_INFOMIN_GREY: Step = (Grayscale, {"probability": 0.2, "levels": True})
+
+
+def jitter_times(step: Step, factor: float) -> Step:
+    """Colour jitter with all strengths multiplied, the hue shift at most half a turn."""
+    layer, arguments = step
+    names = ("brightness", "contrast", "saturation", "hue")
+    strengths = {name: factor * arguments[name] for name in names}
+    strengths["hue"] = min(strengths["hue"], 0.5)
+    return layer, {**arguments, **strengths}
+
+
+def _infomin(*members: Step) -> FamilyRecipe:
+    """A family of the ladder: crop, flip, its members, greyscale; twice."""
+    view = ViewRecipe((0.2, 1.0), "bilinear", (_LEVELS, _FLIP, *members, _INFOMIN_GREY))
+    patches = ViewRecipe((0.6, 1.0), "bilinear", (_LEVELS, _FLIP))
+    return FamilyRecipe(views=(view, view), jigsaw=patches)
+
+
 _DIGITS = (_jitter(0.4, 0.4, 0.6, 0.2), (Grayscale, {"probability": 0.8}))
 _CIFAR = (_jitter(0.4, 0.4, 0.2, 0.1), _GREY)
 
@@ -174,6 +202,16 @@ FAMILIES: dict[str, FamilyRecipe] = {
         std=CIFAR_STD,
         jigsaw=ViewRecipe((0.6, 1.0), "bilinear"),
     ),
+    "infomin": _infomin(_INFOMIN_JITTER, _INFOMIN_BLUR, _INFOMIN_RANDOM),
+    # The ladder of its Figure 4: the weaker ones, and the strongest under the name it has there.
+    "cj_0.125": _infomin(jitter_times(_INFOMIN_JITTER, 0.125)),
+    "cj_0.25": _infomin(jitter_times(_INFOMIN_JITTER, 0.25)),
+    "cj_0.5": _infomin(jitter_times(_INFOMIN_JITTER, 0.5)),
+    "cj": _infomin(_INFOMIN_JITTER),
+    "ra": _infomin(_INFOMIN_RANDOM),
+    "cj_blur": _infomin(_INFOMIN_JITTER, _INFOMIN_BLUR),
+    "ra_cj": _infomin(_INFOMIN_JITTER, _INFOMIN_RANDOM),
+    "ra_cj_blur": _infomin(_INFOMIN_JITTER, _INFOMIN_BLUR, _INFOMIN_RANDOM),
     "lab": FamilyRecipe(views=(_CMC,), color="lab"),
     "ydbdr": FamilyRecipe(views=(_CMC,), color="ydbdr"),
     # Its crops of STL-10: 64 of 96 pixels, as they are.

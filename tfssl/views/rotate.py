@@ -5,7 +5,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfssl.views.affine import MARGIN, sample, source_positions
+from tfssl.views.affine import MARGIN, sample
 from tfssl.views.layer import ViewLayer
 
 
@@ -36,7 +36,11 @@ class Rotation(ViewLayer):
         angle = (2.0 * draws[0, 0] - 1.0) * math.radians(self.degrees)
         height, width = images.shape[2:]
         cos, sin = tf.cos(angle), tf.sin(angle)
-        row, column = source_positions(((cos, sin, 0.0), (-sin, cos, 0.0)), height, width)
+        middle = ((height - 1) / 2.0, (width - 1) / 2.0)
+        down = tf.range(height, dtype=tf.float32)[:, tf.newaxis] - middle[0]
+        right = tf.range(width, dtype=tf.float32) - middle[1]
+        row = middle[0] + cos * down + sin * right
+        column = middle[1] + cos * right - sin * down
         # Zeros on every side: whatever lies outside finds all its four neighbours there.
         margin = [MARGIN, MARGIN]
         padded = tf.pad(images[0], [[0, 0], margin, margin])

@@ -4,7 +4,9 @@ import dataclasses
 from typing import Optional
 
 from tfssl.settings import Settings, SettingsError, setting
+from tfssl.views.colour import ColorJitter
 from tfssl.views.colour_spaces import COLOR_SPACES
+from tfssl.views.rand_augment import RandAugment
 from tfssl.views.recipes import FAMILIES, ViewRecipe
 from tfssl.views.resample import INTERPOLATIONS
 
@@ -85,6 +87,19 @@ class ViewsConfig(Settings):
     rand_augment: bool = setting(
         False, "RandAugment without colours (CMC's settings) at the end of every full-size view."
     )
+    jitter_strength: Optional[float] = setting(
+        None,
+        "What multiplies all strengths of the family's colour jitter: InfoMin's CJ(x). The hue "
+        "shift stays at most half a turn. Unset: 1.",
+        low=0.0,
+    )
+    jitter_hue: Optional[float] = setting(
+        None,
+        "Hue strength of the family's colour jitter before that, in turns; 0.4 is what InfoMin's "
+        "Figure 4 prints. Unset: the family's.",
+        low=0.0,
+        high=0.5,
+    )
     patch_distance: int = setting(
         64,
         "From one patch of an image to the other, right and down, in pixels; less in images that "
@@ -129,6 +144,11 @@ class ViewsConfig(Settings):
                 f"jigsaw_patch: expected --jigsaw beside it. Received: {self.jigsaw_patch} alone.",
                 "jigsaw_patch",
             )
+        layers = {layer for view in recipe.views for layer, _ in view.steps}
+        if ColorJitter not in layers:
+            self.refuse("the family has no colour jitter", "jitter_strength", "jitter_hue")
+        if RandAugment in layers:
+            self.refuse("the family has one of its own", "rand_augment")
         if self.views != "patches":
             self.refuse("only the family patches has pairs of them", "patch_distance")
         if self.rand_augment and recipe.jigsaw is None:
