@@ -12,7 +12,13 @@ from tfssl import data, plots
 from tfssl.training import finish, probes
 from tfssl.training.checkpoints import Checkpoints
 from tfssl.training.experiment import Experiment
-from tfssl.training.reports import MetricsFile, ProgressBar, Stopwatch, TensorBoardLog
+from tfssl.training.reports import (
+    EpochMeans,
+    MetricsFile,
+    ProgressBar,
+    Stopwatch,
+    TensorBoardLog,
+)
 from tfssl.training.run_directory import RunDirectory
 from tfssl.training.stop_request import StopRequest
 from tfssl.training.strategy import is_chief
@@ -65,11 +71,12 @@ def train(experiment: Experiment, run: RunDirectory) -> Dict:
             step += 1
             report.advance()
             last = step == plan.total_steps
-            if step % config.log_every == 0 or last:
+            ends_epoch = step % plan.steps_per_epoch == 0 or last
+            if step % config.log_every == 0 or ends_epoch:
                 _check_finite(method, logs, step, checkpoints)
                 report.row(step, logs)
                 method.reset_metrics()
-            if step % plan.steps_per_epoch == 0 or last:
+            if ends_epoch:
                 report.epoch(step)
             stopping = stop.agreed(step)
             if step % save_every == 0 or last or stopping:
@@ -108,6 +115,7 @@ class _Report:
         self.board = TensorBoardLog(run.events, step)
         self._watch = Stopwatch(run.timing, plan.batch_size)
         self._watch.start(step)
+        self._means = EpochMeans(run.metrics, plan.steps_per_epoch, step)
         self._bar = ProgressBar(
             first=step,
             last=plan.total_steps,
@@ -130,6 +138,7 @@ class _Report:
     def row(self, step: int, logs: Dict[str, tf.Tensor]) -> None:
         """A row of running means since the last one."""
         values = {name: float(value) for name, value in logs.items()}
+        self._means.add(step, values)
         values["lr"] = float(self._experiment.learning_rate(step - 1))
         values["epoch"] = step / self._experiment.plan.steps_per_epoch
         chance = self._experiment.method.chance_level
@@ -142,15 +151,14 @@ class _Report:
         self._chance.see(step, values["loss"])
 
     def epoch(self, step: int) -> None:
-        """What is measured on the encoder once an epoch."""
+        """What an epoch's steps have been, and what is measured on the encoder after it."""
         self._watch.pause()
         epoch = math.ceil(step / self._experiment.plan.steps_per_epoch)
-        values: Dict[str, float] = {}
+        values = self._means.end()
         for probe in self._probes:
             values.update(probe(epoch))
-        if values:
-            self._file.write(step, values)
-            self.board.write(step, values)
+        self._file.write(step, values)
+        self.board.write(step, values)
         self._watch.go_on()
 
 

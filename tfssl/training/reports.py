@@ -18,6 +18,10 @@ from tfssl.training.run_directory import RunDirectory, write_whole
 Values = Dict[str, float]
 
 
+# What rows have beside means of the steps.
+_NO_MEANS = ("step", "lr", "epoch", "chance")
+
+
 class MetricsFile:
     """`metrics.jsonl`: a row a log or an epoch, with nothing in it that depends on the clock."""
 
@@ -34,6 +38,44 @@ class MetricsFile:
         """Appends one row."""
         with open(self._path, "a") as file:
             file.write(json.dumps({"step": step, **values}) + "\n")
+
+
+class EpochMeans:
+    """Means over the steps of an epoch, from the rows of means since the row before.
+
+    InfoMin, Tian et al. 2020, arXiv 2005.10243, reports I_NCE = ln k less the mean loss of the last
+    epoch. All batches have as many images, so that a mean over steps is one over images.
+    """
+
+    def __init__(self, metrics: pathlib.Path, steps_per_epoch: int, step: int):
+        """Begins at a step; of an epoch that is under way the rows in the file count.
+
+        Args:
+            metrics: the file of rows, up to `step`; it need not be there.
+            steps_per_epoch: optimizer steps in an epoch.
+            step: optimizer steps done.
+        """
+        self._step = step - step % steps_per_epoch
+        self._sums: Dict[str, float] = {}
+        self._first = self._step
+        rows = read_rows(metrics) if metrics.is_file() else []
+        for row in rows:
+            # Rows of an epoch's end have no loss of their own.
+            if row["step"] > self._first and "loss" in row:
+                self.add(row["step"], {k: v for k, v in row.items() if k not in _NO_MEANS})
+
+    def add(self, step: int, values: Values) -> None:
+        """Takes the means of the steps since the row before."""
+        for name, value in values.items():
+            self._sums[name] = self._sums.get(name, 0.0) + (step - self._step) * value
+        self._step = step
+
+    def end(self) -> Dict[str, float]:
+        """The means of the epoch that ends here, under `epoch/<name>`; the next one begins."""
+        count = self._step - self._first
+        means = {f"epoch/{name}": total / count for name, total in self._sums.items()}
+        self._sums, self._first = {}, self._step
+        return means
 
 
 class TensorBoardLog:
