@@ -34,6 +34,19 @@ def test_a_figure_of_result_files(tmp_path):
     assert content.startswith(b"\x89PNG") and min(width, height) > 100
 
 
+def test_sweet_spots_of_a_sweep(tmp_path):
+    for area, nats, linear in ((0.05, 1.0, 0.4), (0.2, 2.0, 0.6), (0.5, 3.0, 0.3)):
+        path = tmp_path / "runs" / f"crop_min_area={area},seed=0"
+        make_run(path, nats=1.0, linear=linear, bound=0.0)
+        with open(path / "metrics.jsonl", "a") as file:
+            file.write(json.dumps({"step": 4, "epoch/information": nats}) + "\n")
+    drawn = run("plot", "infomin", f"--sweep_dir={tmp_path}")
+    assert drawn.returncode == 0, drawn.stderr
+    *_, spot, path = drawn.stdout.splitlines()
+    assert spot == "sweet spot  0.2, 2.000 nats, 60.00 %"
+    assert path == str(tmp_path / "infomin.png") and (tmp_path / "infomin.png").stat().st_size
+
+
 # Every command in one process, for starting one takes longer than all of them.
 COMMANDS = """
 import json, sys
@@ -54,8 +67,8 @@ def test_mistakes_are_one_sentence_and_exit_code_2(tmp_path):
     make_run(tmp_path / "runs" / "a", nats=1.0, linear=0.4, bound=1.0)
     missing = tmp_path / "nothing"
     commands = [
-        ([], "expected a figure first, one of mi_accuracy. Received: none."),
-        (["accuracy"], "expected a figure first, one of mi_accuracy. Received: accuracy."),
+        ([], "expected a figure first, one of mi_accuracy, infomin. Received: none."),
+        (["accuracy"], "expected a figure first, one of mi_accuracy, infomin. Received: accuracy."),
         (["mi_accuracy"], "--sweep_dir: expected a value. Received: none."),
         (["mi_accuracy", "--sweeps=a"], "expected known flags"),
         (["mi_accuracy", f"--sweep_dir={missing}"], "a sweep with finished runs. Received: 0"),

@@ -32,6 +32,11 @@ def check_queue(size: int, plan: Plan, name: str) -> None:
         )
 
 
+def own_groups(rows: tf.Tensor, groups: int, batch_size: int) -> int:
+    """The share of a global batch's groups that a part of it, on a replica, has."""
+    return rows.shape[0] * groups // batch_size
+
+
 def queries_and_keys(
     query: tf.keras.Model,
     key: layers.Teacher,
@@ -54,8 +59,7 @@ def queries_and_keys(
     if groups == 1:
         found = query(first, training=True), key(second, training=True)
     else:
-        # A part of a batch, on a replica, has its share of the groups.
-        own = first.shape[0] * groups // batch_size
+        own = own_groups(first, groups, batch_size)
         found = (
             layers.in_groups(query, first, own),
             layers.in_shuffled_groups(key, second, own, key=shuffle),
