@@ -30,7 +30,11 @@ PARAMETERS = {
     "cmc_patch": HALVES,
     "cmc_crops": [crops_parameters(channels) + CROPS_HEAD for channels in (1, 2)],
     "splitbrain": [parameters - HEAD for parameters in HALVES],
+    # A channel more in the first layer, 3 x 3 x 48 weights, than two have.
+    "cmc_frequency": [HALVES[1] + 432] * 2,
 }
+# Of each view; of others lightness and colour.
+CHANNELS = {"cmc_frequency": (3, 3)}
 
 
 def count(variables):
@@ -70,7 +74,7 @@ def test_every_config_has_its_numbers():
 def test_full_networks(name, monkeypatch):
     """Property 15: the networks of section 4.2 as the configs of Table 7 build them."""
     method, plan = build(name, monkeypatch)
-    assert plan.view_size == 64 and plan.view_channels == (1, 2)
+    assert plan.view_size == 64 and plan.view_channels == CHANNELS.get(name, (1, 2))
     if name == "splitbrain":
         parts = [part.trainable_variables for part in method.evaluated_encoder.parts]
     else:

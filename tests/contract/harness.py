@@ -44,6 +44,8 @@ CHANNELS = {"cmc": (1, 2), "predictive": (1, 2), "splitbrain": (1, 2)}
 FORMS = {
     "cmc/core": ("cmc", (1, 1, 1), {"paradigm": "core"}),
     "cmc/full": ("cmc", (1, 1, 1), {"paradigm": "full"}),
+    # Low and high frequencies.
+    "cmc/frequency": ("cmc", (3, 3), {}),
 }
 # Those that predict pixels.
 PIXELWISE = ("predictive", "splitbrain")

@@ -24,12 +24,19 @@ EXAMPLES = {
     "Rotation": {"degrees": 30.0},
     "RandAugment": {"operations": ("Rotate", "Sharpness", "ShearX"), "fill": (255, 0, 10)},
     "Levels": {},
+    "FrequencySplit": {"sigma": 0.7},
     "Normalize": {"mean": (0.5, 0.4, 0.3), "std": (0.2, 0.3, 0.4)},
 }
 RANDOM = ["ColorJitter", "Grayscale", "Solarize", "GaussianBlur", "HorizontalFlip", "Rotation"]
 
 
+# A layer that changes the number of channels cannot leave an image alone.
+ALWAYS = ("FrequencySplit",)
+
+
 def make(name, **extra):
+    if name in ALWAYS:
+        extra.pop("probability", None)
     return getattr(views, name)(**EXAMPLES[name], **extra)
 
 

@@ -4,7 +4,7 @@ from typing import Callable, Optional, Sequence
 
 import tensorflow as tf
 
-from tfssl.views.colour_spaces import convert_color
+from tfssl.views.channel_map import ChannelMap
 from tfssl.views.crop import SMALL_IMAGE, resized_side
 
 
@@ -14,7 +14,7 @@ def preprocess(
     image_size: int,
     mean: Sequence[float],
     std: Sequence[float],
-    color: str = "rgb",
+    channel_map: Optional[ChannelMap] = None,
     resize_to: Optional[int] = None,
     interpolation: str = "bicubic",
 ):
@@ -28,8 +28,8 @@ def preprocess(
     Args:
         images: symbolic float32 `[batch, height, width, channels]` in [0, 1].
         image_size: side of the crop in pixels.
-        mean, std: one number a channel, in the units of the colour space.
-        color: the space that RGB is converted to; "rgb" for none, with any number of channels.
+        mean, std: one number a channel, in the units of what the map makes.
+        channel_map: what becomes of RGB; None for nothing, with any number of channels.
         resize_to: pixels of the shorter side before the crop. None: 256 / 224 of `image_size`, and
             images of that size, up to 64 pixels, are not resized.
         interpolation: "bicubic" or "bilinear".
@@ -37,6 +37,7 @@ def preprocess(
     Returns:
         Symbolic float32 `[batch, image_size, image_size, channels]`, normalised.
     """
+    channels = images.shape[-1]
     images = _refuse_other_ranges(images)
     height, width = tf.shape(images)[1], tf.shape(images)[2]
     shorter_to = resize_to or resized_side(image_size)
@@ -57,9 +58,9 @@ def preprocess(
     images = tf.tensordot(images, columns, axes=[[2], [1]])  # [batch, height, channel, x]
     images = tf.tensordot(tf.clip_by_value(images, 0.0, 1.0), rows, axes=[[1], [1]])
     images = tf.transpose(tf.clip_by_value(images, 0.0, 1.0), [0, 3, 2, 1])
-    images = tf.ensure_shape(images, [None, image_size, image_size, len(mean)])
-    if color != "rgb":
-        images = convert_color(images, color)
+    images = tf.ensure_shape(images, [None, image_size, image_size, channels])
+    if channel_map is not None:
+        images = channel_map.of_images(images)
     return (images - [float(m) for m in mean]) / [float(s) for s in std]
 
 

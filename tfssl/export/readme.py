@@ -59,7 +59,7 @@ model.fit(images_0_to_1, labels)  # uint8 images: divide by 255 first
 """
 
 
-_CONVERSION = ", RGB becomes {color} (the definition of scikit-image)"
+_CONVERSION = ", RGB becomes {color} ({color_about})"
 _OWN_SIZE = " Images that are {image_size} x {image_size} already are not\nresized."
 
 

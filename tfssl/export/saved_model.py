@@ -13,6 +13,7 @@ from tfssl.export.encoder_copy import copy_encoder
 from tfssl.export.folder import DESCRIPTION, FORMAT, whole_folder
 from tfssl.export.preprocessing import preprocess
 from tfssl.export.readme import readme
+from tfssl.views.channel_map import ChannelMap, color_map
 from tfssl.views.colour_spaces import COLOR_SPACES
 from tfssl.views.crop import SMALL_IMAGE, resized_side
 from tfssl.views.resample import check_interpolation
@@ -25,7 +26,7 @@ def export_saved_model(
     image_size: int,
     mean: Sequence[float],
     std: Sequence[float],
-    color: str = "rgb",
+    color: Union[str, ChannelMap] = "rgb",
     resize_to: Optional[int] = None,
     interpolation: str = "bicubic",
 ) -> pathlib.Path:
@@ -44,8 +45,9 @@ def export_saved_model(
         image_size: side in pixels of the images the backbone sees.
         mean, std: normalisation of each channel: of images in [0, 1], or of what `color` makes of
             them, in its units.
-        color: the colour space that the backbone sees, a name in `tfssl.views.COLOR_SPACES`. RGB
-            is converted to it inside the model. "rgb" converts nothing.
+        color: the colour space that the backbone sees, a name in `tfssl.views.COLOR_SPACES`, or
+            another map of a view family's `channel_map`. RGB is converted inside the model; "rgb"
+            converts nothing.
         resize_to: pixels of an image's shorter side before the centre is cut out, at least
             `image_size`. None: 256 / 224 of it, and images of that size, up to 64 pixels, as they
             are.
@@ -61,9 +63,10 @@ def export_saved_model(
     path = pathlib.Path(path)
     mean, std = [float(m) for m in mean], [float(s) for s in std]
     encoder = copy_encoder(backbone)
-    channels = int(encoder.inputs[0].shape[-1])
-    _check_numbers(image_size, resize_to, mean, std, channels)
-    _check_color(color, channels)
+    seen = int(encoder.inputs[0].shape[-1])
+    _check_numbers(image_size, resize_to, mean, std, seen)
+    channel_map = _channel_map(color, seen)
+    channels = 3 if channel_map else seen
     check_interpolation(interpolation)
     images = tf.keras.Input([None, None, channels], dtype=tf.float32, name="images")
     normalised = preprocess(
@@ -71,7 +74,7 @@ def export_saved_model(
         image_size=image_size,
         mean=mean,
         std=std,
-        color=color,
+        channel_map=channel_map,
         resize_to=resize_to,
         interpolation=interpolation,
     )
@@ -84,7 +87,8 @@ def export_saved_model(
         "resize_to": int(resize_to or resized_side(image_size)),
         "keeps_own_size": resize_to is None and image_size <= SMALL_IMAGE,
         "interpolation": f"{interpolation}, antialiased",
-        "color": color,
+        "color": channel_map.name if channel_map else "rgb",
+        "color_about": channel_map.about if channel_map else "no change",
         "mean": mean,
         "std": std,
         "channels": channels,
@@ -135,17 +139,25 @@ def _signatures(
     }
 
 
-def _check_color(color: str, channels: int) -> None:
-    """Raises ValueError on a colour space that is unknown or that the backbone cannot see."""
-    if color not in COLOR_SPACES:
+def _channel_map(color: Union[str, ChannelMap], channels: int) -> Optional[ChannelMap]:
+    """What becomes of RGB before a backbone of so many channels; None: nothing.
+
+    Raises ValueError on a colour space that is unknown or that the backbone cannot see.
+    """
+    if isinstance(color, str):
+        if color not in COLOR_SPACES:
+            raise ValueError(
+                f"expected a colour space out of {', '.join(COLOR_SPACES)}. Received: {color=}."
+            )
+        color = color_map(color)
+    if not color.layers:
+        return None
+    if color.channels != channels:
         raise ValueError(
-            f"expected a colour space out of {', '.join(COLOR_SPACES)}. Received: color={color!r}."
+            f"expected a backbone of {color.channels} channels for images converted from RGB. "
+            f"Received: {channels} channels, color={color.name}."
         )
-    if color != "rgb" and channels != 3:
-        raise ValueError(
-            f"expected a backbone of 3 channels for images converted from RGB. Received: "
-            f"{channels} channels, color={color}."
-        )
+    return color
 
 
 def _check_numbers(

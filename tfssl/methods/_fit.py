@@ -15,11 +15,11 @@ def check_views(method: str, family: ViewFamily, low: int, high: Optional[int]) 
         low, high: the fewest and the most views that it looks at. None: all, of any size.
     """
     sizes = family.sizes
-    if set(family.channels) - {3}:
+    if set(family.channels) - {3} or len(family.groups) > 1:
         raise SettingsError(
             f"method {method}: expected views with all three channels. Received: "
-            f"{', '.join(map(str, family.channels))} channels. Remedy: --color_groups=3, or a "
-            "method of several views such as cmc."
+            f"{', '.join(map(str, family.channels))} channels of {family.color}. Remedy: "
+            "--color_groups=3, another --views, or a method of several views such as cmc."
         )
     if len(sizes) < low:
         raise SettingsError(

@@ -64,7 +64,7 @@ def export_backbone(experiment: Experiment, path: os.PathLike) -> None:
             image_size=experiment.config.views.image_size,
             mean=family.mean,
             std=family.std,
-            color=family.color,
+            color=family.channel_map,
             resize_to=experiment.config.views.eval_resize,
             interpolation=experiment.config.views.eval_interpolation,
         )

@@ -186,7 +186,7 @@ def _show_views(experiment: Experiment, run: RunDirectory, report: _Report) -> N
     """Saves the grid of the first batch's views, as the method sees them."""
     batch = next(iter(experiment.own_batches(0, num_steps=1)))
     family = experiment.family
-    plain = family.color == "rgb"
+    plain = not family.channel_map.layers
     grid = plots.view_grid(
         [view.numpy() for view in batch["views"]],
         mean=family.mean if plain else None,

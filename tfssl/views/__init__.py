@@ -2,12 +2,14 @@
 
 from tfssl.views.blur import GaussianBlur
 from tfssl.views.builder import build, build_from
+from tfssl.views.channel_map import ChannelMap, color_map
 from tfssl.views.color_conversion import ColorConversion
 from tfssl.views.colour import ColorJitter, Grayscale, Solarize
 from tfssl.views.colour_spaces import COLOR_SPACES, ColorSpace, convert_color
 from tfssl.views.crop import CentreCrop, RandomResizedCrop
 from tfssl.views.family import ViewFamily
 from tfssl.views.flip import HorizontalFlip
+from tfssl.views.frequency import FrequencySplit
 from tfssl.views.jigsaw import Jigsaw
 from tfssl.views.layer import VIEW_LAYERS, ViewLayer
 from tfssl.views.levels import Levels
@@ -23,10 +25,12 @@ __all__ = [
     "FAMILIES",
     "VIEW_LAYERS",
     "CentreCrop",
+    "ChannelMap",
     "ColorConversion",
     "ColorJitter",
     "ColorSpace",
     "FamilyRecipe",
+    "FrequencySplit",
     "GaussianBlur",
     "Grayscale",
     "HorizontalFlip",
@@ -45,5 +49,6 @@ __all__ = [
     "ViewsConfig",
     "build",
     "build_from",
+    "color_map",
     "convert_color",
 ]

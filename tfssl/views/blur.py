@@ -101,12 +101,19 @@ class GaussianBlur(ViewLayer):
         if self.window is None:
             inside = np.clip(outside, 0, length - 1)
         else:
-            # Reflection without repeating the edge pixel; folds as often as it takes.
-            period = max(2 * (length - 1), 1)
-            inside = np.abs((outside + length - 1) % period - (length - 1))
+            inside = reflected(outside, length)
         before = tf.gather(images, inside[:radius], axis=axis)
         after = tf.gather(images, inside[length + radius :], axis=axis)
         return tf.concat([before, images, after], axis=axis)
+
+
+def reflected(places: np.ndarray, length: int) -> np.ndarray:
+    """Places 0..length - 1 that places beyond the ends stand for, the end itself not repeated.
+
+    They are folded as often as it takes.
+    """
+    period = max(2 * (length - 1), 1)
+    return np.abs((places + length - 1) % period - (length - 1))
 
 
 def _three_boxes(sigma: tf.Tensor, largest: float) -> tf.Tensor:

@@ -3,8 +3,8 @@
 import dataclasses
 from typing import Any, Optional, Sequence
 
+from tfssl.views.channel_map import ChannelMap
 from tfssl.views.colour import ColorJitter
-from tfssl.views.colour_spaces import COLOR_SPACES
 from tfssl.views.family import ViewFamily
 from tfssl.views.jigsaw import Jigsaw
 from tfssl.views.rand_augment import RandAugment
@@ -37,7 +37,12 @@ def build(
     Raises:
         SettingsError: an unknown family, or a value out of range or without effect.
     """
-    return _build(ViewsConfig(family, image_size=image_size, views_xla=xla, **options), mean, std)
+    config = ViewsConfig(family, image_size=image_size, views_xla=xla, **options)
+    colors = config.channel_map()
+    colors = dataclasses.replace(
+        colors, mean=tuple(mean or colors.mean), std=tuple(std or colors.std)
+    )
+    return _build(config, colors, config.groups())
 
 
 def build_from(config: ViewsConfig, *, family: Optional[str] = None, **options: Any) -> ViewFamily:
@@ -54,23 +59,17 @@ def build_from(config: ViewsConfig, *, family: Optional[str] = None, **options: 
         The view family.
     """
     if family is None:
-        return _build(config)
-    if config.color != "rgb":
-        options = {"color_split": config.color, "color_groups": "3", **options}
+        return _build(config, config.channel_map(), config.groups())
     if family == "eval":
         resize = {"eval_resize": config.eval_resize, "interpolation": config.eval_interpolation}
         options = {**resize, **options}
-    mean, std = _statistics(config)
-    size, xla = config.image_size, config.views_xla
-    return build(family, image_size=size, mean=mean, std=std, xla=xla, **options)
+    other = ViewsConfig(family, image_size=config.image_size, views_xla=config.views_xla, **options)
+    colors = config.channel_map()
+    return _build(other, colors, (colors.channels,))
 
 
-def _build(
-    config: ViewsConfig,
-    mean: Optional[Sequence[float]] = None,
-    std: Optional[Sequence[float]] = None,
-) -> ViewFamily:
-    """The family of checked settings."""
+def _build(config: ViewsConfig, colors: ChannelMap, groups: Sequence[int]) -> ViewFamily:
+    """The family of checked settings, in other colours and groups than theirs where asked."""
     recipe, size = FAMILIES[config.views], config.image_size
     # Equal views stay one object, so that they share layers and compiled code.
     full = {view: _adapt(view, config) for view in recipe.views}
@@ -85,23 +84,14 @@ def _build(
     patches = None
     if config.jigsaw:
         patches = _resampled(recipe.jigsaw, config), Jigsaw.scaled(size, config.jigsaw_patch)
-    own_mean, own_std = _statistics(config)
     return ViewFamily(
         config.views,
         views,
-        mean=mean or own_mean,
-        std=std or own_std,
-        color=config.color,
-        groups=config.groups(),
+        channel_map=colors,
+        groups=groups,
         xla=config.views_xla,
         jigsaw=patches,
     )
-
-
-def _statistics(config: ViewsConfig) -> tuple[Sequence[float], Sequence[float]]:
-    """Mean and standard deviation of the channels: the family's for RGB, else the space's."""
-    owner = FAMILIES[config.views] if config.color == "rgb" else COLOR_SPACES[config.color]
-    return owner.mean, owner.std
 
 
 def _adapt(view: ViewRecipe, config: ViewsConfig) -> ViewRecipe:

@@ -5,7 +5,7 @@ from typing import Any, Optional, Sequence, Union
 import tensorflow as tf
 
 from tfssl.ops.keyed_random import fold_key
-from tfssl.views.color_conversion import ColorConversion
+from tfssl.views.channel_map import ChannelMap
 from tfssl.views.crop import Crop
 from tfssl.views.decode import decode_part, open_image
 from tfssl.views.jigsaw import Jigsaw
@@ -33,14 +33,16 @@ class ViewMaker:
         crop: Crop,
         finish: Sequence[ViewLayer],
         *,
+        channels: int,
         xla: bool,
         jigsaw: Optional[Jigsaw] = None,
     ):
         """Builds the layers; their position in the recipe is their random stream.
 
-        `finish` are layers without draws that end every view: colours and normalisation.
+        `finish` are layers without draws that end every view, colours and normalisation, and leave
+        so many `channels`.
         """
-        self.crop = crop
+        self.crop, self._channels = crop, channels
         self.jigsaw = jigsaw
         self.layers: tuple[ViewLayer, ...] = tuple(
             layer(stream=i, **arguments) for i, (layer, arguments) in enumerate(recipe.steps, 1)
@@ -78,7 +80,9 @@ class ViewMaker:
                 return image
             return self.jigsaw.cut(image, self.jigsaw.offsets(key, stream=len(self.layers)))
 
-        shape = self.crop_shape if self.jigsaw is None else self.jigsaw.shape
+        shape = (self.crop.size, self.crop.size, self._channels)
+        if self.jigsaw is not None:
+            shape = self.jigsaw.shape(self._channels)
         return tf.map_fn(one, (images, keys), fn_output_signature=tf.TensorSpec(shape, tf.float32))
 
 
@@ -88,8 +92,8 @@ class ViewFamily:
     With groups of channels a crop gives several views, one for each group, crop after crop.
 
     A family with a jigsaw gives one tensor more, behind the views: the patches
-    `[batch, 9, patch_size, patch_size, 3]`, float32 and normalised as the views are, in raster
-    order.
+    `[batch, 9, patch_size, patch_size, channels]`, float32 and normalised as the views are, in
+    raster order.
 
     Attributes:
         name: the family's name.
@@ -98,8 +102,9 @@ class ViewFamily:
         num_views: how many views an image gives, without the patches.
         num_crops: how many crops they come from.
         patch_size: side of the patches in pixels; None without a jigsaw. They have all channels.
-        color: the colour space of views and patches.
-        mean, std: channel statistics the views are normalised with, of crops in that space.
+        channel_map: what becomes of the colours of views and patches.
+        color: its name; a colour space in most families.
+        mean, std: its channel statistics, which the views are normalised with.
     """
 
     def __init__(
@@ -107,9 +112,7 @@ class ViewFamily:
         name: str,
         views: Sequence[tuple[ViewRecipe, int]],
         *,
-        mean: Sequence[float],
-        std: Sequence[float],
-        color: str = "rgb",
+        channel_map: ChannelMap,
         groups: Sequence[int] = (3,),
         xla: bool = True,
         jigsaw: Optional[tuple[ViewRecipe, Jigsaw]] = None,
@@ -119,9 +122,8 @@ class ViewFamily:
         Args:
             name: the family's name.
             views: (recipe, size in pixels) of each view. Views that share both share layers.
-            mean, std: channel statistics.
-            color: a name in `COLOR_SPACES`.
-            groups: numbers of channels, 3 in all, in which a crop is split into views.
+            channel_map: what becomes of a crop's colours.
+            groups: numbers of channels, all of the map's, in which a crop is split into views.
             xla: whether colour and blur are compiled, which is faster after a compilation of some
                 seconds for each recipe and batch size.
             jigsaw: (recipe of the crop, sizes) of patches; None for views alone.
@@ -131,9 +133,10 @@ class ViewFamily:
         self.sizes = tuple(size for _, size in views for _ in groups)
         self.channels = self.groups * len(views)
         self.num_crops, self.num_views = len(views), len(self.sizes)
-        self.color, self.mean, self.std = color, tuple(mean), tuple(std)
-        converted = [] if color == "rgb" else [ColorConversion(color)]
-        ending = [*converted, Normalize(mean, std)]
+        self.channel_map, self.color = channel_map, channel_map.name
+        self.mean, self.std = channel_map.mean, channel_map.std
+        ending = [*channel_map.layers, Normalize(self.mean, self.std)]
+        common = {"channels": channel_map.channels, "xla": xla}
         crops: dict[Any, Crop] = {}
         makers: dict[Any, ViewMaker] = {}
         for recipe, size in views:
@@ -142,13 +145,13 @@ class ViewFamily:
             if place not in crops:
                 crops[place] = recipe.crop(size, stream=0)
             if (recipe, size) not in makers:
-                makers[recipe, size] = ViewMaker(recipe, crops[place], ending, xla=xla)
+                makers[recipe, size] = ViewMaker(recipe, crops[place], ending, **common)
         self._views = tuple(makers[view] for view in views)
         self.patch_size = None
         if jigsaw is not None:
             recipe, sizes = jigsaw
             crop = crops["jigsaw"] = recipe.crop(sizes.crop, stream=0)
-            self._views += (ViewMaker(recipe, crop, ending, xla=xla, jigsaw=sizes),)
+            self._views += (ViewMaker(recipe, crop, ending, jigsaw=sizes, **common),)
             self.patch_size = sizes.patch
         # Each crop layer, with the numbers of its views; the patches count as one.
         self._crops = [

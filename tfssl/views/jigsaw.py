@@ -44,10 +44,9 @@ class Jigsaw:
         """Side in pixels of the crop that the grid lies on."""
         return _SIDE * self.cell
 
-    @property
-    def shape(self) -> tuple[int, ...]:
+    def shape(self, channels: int = 3) -> tuple[int, ...]:
         """Shape of the patches of one image."""
-        return NUM_PATCHES, self.patch, self.patch, 3
+        return NUM_PATCHES, self.patch, self.patch, channels
 
     def offsets(self, keys: tf.Tensor, *, stream: int = 0) -> tf.Tensor:
         """Draws where in its cell each patch lies, rows and columns uniform and independent.

@@ -76,6 +76,7 @@ class FamilyRecipe:
         mean, std: channel statistics, of images in [0, 1].
         color: the space whose first channel and whose other two are views of their own; None for
             views that are RGB images.
+        frequencies: whether low and high frequencies of a crop are views of their own.
         jigsaw: recipe of the crop that a jigsaw cuts patches from; None for the families of
             evaluation, which never have patches.
     """
@@ -87,6 +88,7 @@ class FamilyRecipe:
     mean: tuple[float, ...] = IMAGENET_MEAN
     std: tuple[float, ...] = IMAGENET_STD
     color: Optional[str] = None
+    frequencies: bool = False
     jigsaw: Optional[ViewRecipe] = _JIGSAW
 
 
@@ -219,6 +221,8 @@ FAMILIES: dict[str, FamilyRecipe] = {
         views=(ViewRecipe(None, "bilinear", (_FLIP,), pixels=True),), color="lab"
     ),
     "ydbdr_jitter": FamilyRecipe(views=(_CMC_JITTER,), color="ydbdr"),
+    # InfoMin, section B.3: what a blur leaves of a crop, and what it takes away.
+    "frequency": FamilyRecipe(views=(_CMC,), frequencies=True),
     # CMC's Figure 5, right: two patches of an image, at a distance.
     "patches": FamilyRecipe(
         views=tuple(ViewRecipe(None, "bilinear", patch=i) for i in (0, 1)), jigsaw=None

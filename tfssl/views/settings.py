@@ -4,6 +4,7 @@ import dataclasses
 from typing import Optional
 
 from tfssl.settings import Settings, SettingsError, setting
+from tfssl.views.channel_map import ChannelMap, color_map, frequency_map
 from tfssl.views.colour import ColorJitter
 from tfssl.views.colour_spaces import COLOR_SPACES
 from tfssl.views.rand_augment import RandAugment
@@ -100,6 +101,12 @@ class ViewsConfig(Settings):
         low=0.0,
         high=0.5,
     )
+    frequency_sigma: float = setting(
+        1.0,
+        "Standard deviation of the blur that divides low from high frequencies, in pixels of the "
+        "crop. Only with frequency.",
+        low=0.0,
+    )
     patch_distance: int = setting(
         64,
         "From one patch of an image to the other, right and down, in pixels; less in images that "
@@ -149,6 +156,8 @@ class ViewsConfig(Settings):
             self.refuse("the family has no colour jitter", "jitter_strength", "jitter_hue")
         if RandAugment in layers:
             self.refuse("the family has one of its own", "rand_augment")
+        if not recipe.frequencies:
+            self.refuse("only the family frequency divides them", "frequency_sigma")
         if self.views != "patches":
             self.refuse("only the family patches has pairs of them", "patch_distance")
         if self.rand_augment and recipe.jigsaw is None:
@@ -161,13 +170,21 @@ class ViewsConfig(Settings):
             area_of(view, self.crop_min_area, self.crop_max_area)
         self.groups()
 
-    @property
-    def color(self) -> str:
-        """The colour space of the views."""
-        return self.color_split or FAMILIES[self.views].color or "rgb"
+    def channel_map(self) -> ChannelMap:
+        """What becomes of a crop's colours."""
+        family = FAMILIES[self.views]
+        color = self.color_split or family.color or "rgb"
+        if family.frequencies:
+            return frequency_map(self.frequency_sigma, family.mean, family.std)
+        if color == "rgb":
+            return color_map(color, family.mean, family.std)
+        return color_map(color)
 
     def groups(self) -> tuple[int, ...]:
         """Channels of each view of a crop; raises SettingsError."""
+        if FAMILIES[self.views].frequencies:
+            self.refuse("the views are frequencies", "color_split", "color_groups")
+            return (3, 3)
         divided = self.color_split or FAMILIES[self.views].color
         if not divided:
             self.refuse("the views are whole RGB images; --color_split divides", "color_groups")
