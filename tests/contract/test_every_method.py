@@ -133,10 +133,15 @@ def test_learns_on_embedded_data(name):
     view = 1 if name in harness.PIXELWISE else None
     untrained = _texture_accuracy(method, view)
     pictures = textures.draw(kinds, harness.SIZE, rng)
+
+    def extract(network):
+        seen = textures.in_channels(pictures, network.input_shape[-1])
+        return network(seen, training=False)
+
     advance = method.make_train_function()
     for step in range(steps):
         if step % epoch == 0:
-            method.start_epoch(step // epoch, lambda network: network(pictures, training=False))
+            method.start_epoch(step // epoch, extract)
             order = method.record_order(step // epoch, np.arange(len(kinds)))
             order = rng.permutation(len(kinds)) if order is None else order
         index = order[step % epoch * rows :][:rows]
@@ -162,6 +167,7 @@ def _texture_accuracy(method, view=None) -> float:
     for rows in (1024, 512):
         labels = rng.integers(0, textures.CLASSES, rows)
         pictures = textures.draw(labels, harness.SIZE, rng)
+        pictures = textures.in_channels(pictures, encoder.input_shape[-1])
         arrays += [encoder(pictures, training=False).numpy(), labels]
     assert float(ops.effective_rank(arrays[0])) > 2
     return evaluation.knn(*arrays)["top1"]

@@ -27,6 +27,11 @@ def draw(labels: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
     return (colour * stripes + brightness + noise).astype(np.float32)
 
 
+def in_channels(pictures: np.ndarray, channels: int) -> np.ndarray:
+    """Pictures as an encoder of views side by side sees them; six channels hold them twice."""
+    return np.concatenate([pictures] * (2 if channels == 6 else 1), axis=-1)
+
+
 def draw_views(
     labels: np.ndarray,
     size: int,
