@@ -16,6 +16,7 @@ import benchmark_colour
 import benchmark_kernels
 import benchmark_multiview
 import benchmark_steps
+import benchmark_view_layers
 import benchmark_views
 from absl import app, flags
 from command_line import parse, refuse
@@ -26,6 +27,7 @@ from tfssl import config
 _RATIOS = {
     "kernels": "time over that of the first row of its kind",
     "views": "speed over that of Pillow",
+    "layers": "share of the time of a view",
     "channels": "time over that of --views=lab",
     "steps": "time over that of the whole step",
     "banks": "time over that of the step with own negatives",
@@ -46,6 +48,7 @@ def main(_) -> int:
     groups = {
         "kernels": benchmark_kernels.rows,
         "views": lambda: benchmark_views.rows(_PHOTOS.value),
+        "layers": lambda: benchmark_view_layers.rows(_PHOTOS.value),
         "channels": benchmark_views.channel_rows,
         "steps": lambda: benchmark_steps.rows(_CONFIG.value),
         "banks": benchmark_banks.rows,
@@ -61,7 +64,7 @@ def main(_) -> int:
         return refuse(error)
     for group in _GROUPS.value:
         print(f"\n{group}: x is {_RATIOS[group]}")
-        if group == "views" and _PHOTOS.value is None:
+        if group in ("views", "layers") and _PHOTOS.value is None:
             print("  (without --photos, no rows of 224 pixels)")
         for row in groups[group]():
             value = f"{row['value']:10.2f} {row['unit']:9s}"

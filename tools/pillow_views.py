@@ -12,6 +12,7 @@ import time
 from typing import Any, Sequence
 
 import numpy as np
+import pillow_operations
 from PIL import Image, ImageEnhance, ImageFilter, ImageOps
 
 _INTERPOLATION = {"bilinear": Image.BILINEAR, "bicubic": Image.BICUBIC}
@@ -68,7 +69,7 @@ def make(image: Image.Image, size: int, area, interpolation: str, steps) -> np.n
     view = image.crop((left, top, left + width, top + height))
     view = view.resize((size, size), _INTERPOLATION[interpolation])
     for name, arguments in steps:
-        if random.random() < arguments["probability"]:
+        if random.random() < arguments.get("probability", 1.0):
             view = _STEPS[name](view, arguments)
     pixels = np.asarray(view, np.float32) / np.float32(255)
     return (pixels - np.float32(0.45)) / np.float32(0.225)
@@ -107,6 +108,20 @@ def _blur(view: Image.Image, arguments: dict[str, Any]) -> Image.Image:
     return view.filter(ImageFilter.GaussianBlur(random.uniform(*arguments["sigma"])))
 
 
+def _rand_augment(view: Image.Image, arguments: dict[str, Any]) -> Image.Image:
+    """Two operations of magnitude 10, each left out half of the time."""
+    for _ in range(2):
+        name, level = random.choice(arguments["operations"]), min(10.0, random.gauss(10, 0.5))
+        if random.random() < 0.5:
+            continue
+        if name in pillow_operations.MAPS:
+            sign, cubic = random.choice([-1, 1]), random.random() < 0.5
+            view = pillow_operations.affine(view, name, sign * level, cubic, (124, 116, 104))
+        else:
+            view = pillow_operations.point(view, name, level)
+    return view
+
+
 _JITTER = {
     "brightness": lambda view, factor: ImageEnhance.Brightness(view).enhance(factor),
     "contrast": lambda view, factor: ImageEnhance.Contrast(view).enhance(factor),
@@ -119,4 +134,6 @@ _STEPS = {
     "GaussianBlur": _blur,
     "Solarize": lambda view, arguments: ImageOps.solarize(view, arguments["threshold"]),
     "HorizontalFlip": lambda view, _: ImageOps.mirror(view),
+    "Levels": lambda view, _: view,
+    "RandAugment": _rand_augment,
 }

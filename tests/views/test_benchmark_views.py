@@ -19,7 +19,7 @@ def benchmark(monkeypatch):
     return importlib.import_module("benchmark_views")
 
 
-@pytest.mark.parametrize("name", ["mira", "simclr", "mocov2", "byol", "cifar"])
+@pytest.mark.parametrize("name", ["mira", "simclr", "mocov2", "byol", "cifar", "infomin"])
 def test_yardstick_knows_every_step(benchmark, name):
     """Each recipe of the library runs in Pillow, step by step."""
     family = views.build(name, image_size=16)
