@@ -53,6 +53,21 @@ def test_rows_of_groups_of_channels(benchmark, monkeypatch):
     assert jigsaw["name"] == "views lab, jigsaw" and jigsaw["ratio"] > 0
 
 
+@pytest.mark.slow
+def test_the_layers_of_a_view(benchmark, monkeypatch, tmp_path):
+    layers = importlib.import_module("benchmark_view_layers")
+    monkeypatch.setattr(layers, "_REPEATS", 1)
+    assert layers.rows(None) == []
+    for i in range(2):
+        picture = pictures.encoded(pictures.picture(50, 60), "JPEG")
+        (tmp_path / f"{i}.jpg").write_bytes(picture)
+    found = {row["name"]: row for row in layers.rows(str(tmp_path), size=16)}
+    assert found["infomin view"]["ratio"] == 1 and "views/s" in found["infomin view"]["note"]
+    assert 0 < found["infomin decoding and crop"]["ratio"] < 1
+    operations = [name for name in found if name.startswith("infomin   ")]
+    assert len(operations) == 15 and "where it fires" in found["infomin   Rotate"]["note"]
+
+
 def test_a_folder_without_jpegs_is_refused(benchmark, tmp_path):
     with pytest.raises(ValueError, match="expected a folder with JPEG files. Received: "):
         benchmark.jpeg_files(str(tmp_path))
