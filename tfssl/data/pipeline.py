@@ -263,7 +263,9 @@ def _assemble(
         return {"views": tuple(views), **({"patches": patches[0]} if patches else {})}
 
     def batched(element: Batch) -> Batch:
-        images, keys = source.load_batch(element["index"]), element.pop("key")
+        keys = element.pop("key")
+        drawn_by = (keys,) if source.draws else ()
+        images = source.load_batch(element["index"], *drawn_by)
         return {**named(family(images, keys)), **element}
 
     def crop(element: Batch) -> Batch:

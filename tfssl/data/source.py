@@ -1,7 +1,7 @@
 """What a source of records is, and how one is opened by name."""
 
 import hashlib
-from typing import Any, Callable, Dict, Optional, Sequence, Union
+from typing import Any, Callable, ClassVar, Dict, Optional, Sequence, Union
 
 import numpy as np
 import tensorflow as tf
@@ -29,7 +29,10 @@ class Source:
         drawable: `[M]` int64, ascending, the indices that may be drawn.
         class_names: names in the order of the label values, or None.
         image_shape: `(height, width, 3)` when every record has that size, else None.
+        draws: whether what a record shows is drawn; then `load_batch` takes keys beside indices.
     """
+
+    draws: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -95,6 +98,27 @@ class Source:
                     f"labels.shape={self._labels.shape}, num_records={self.num_records}."
                 )
         return self._labels
+
+    @property
+    def targets(self) -> Optional[np.ndarray]:
+        """`[N, n]` float32 numbers that a regression is to tell of each record; None: none."""
+        return None
+
+    def still(self) -> "Source":
+        """The records as single images, for evaluation: this source, where they are that."""
+        return self
+
+    def read_out(self, name: str) -> "Source":
+        """`still`, with other labels or targets than the source's own, by name.
+
+        Raises:
+            SettingsError: the records have nothing of that name.
+        """
+        raise SettingsError(
+            f"readout: expected none, because records of {self.name} have nothing but their "
+            f"label. Received: {name}. Remedy: drop it, or a dataset moving_mnist:<backgrounds>.",
+            "readout",
+        )
 
     def load(self, index: tf.Tensor) -> tf.Tensor:
         """Reads one record, in eager or graph code.
@@ -165,6 +189,10 @@ def open_source(config: DataConfig, split: str) -> Source:
         from tfssl.data import digits
 
         return digits.open_digits(config, split)
+    if prefix == "moving_mnist":
+        from tfssl.data import moving_mnist
+
+        return moving_mnist.open_moving_mnist(config, split)
     if prefix == "tfds":
         from tfssl.data import tfds_source
 
