@@ -26,6 +26,7 @@ SIZES = {
     "alexnet": (58_299_104, 4096, 37),
     "alexnet_small": (58_162_144, 4096, 37),
     "alexnet_crops": (3_194_592, 192, 35),
+    "convnet": (24_648, 64, 20),
     "tiny": (2_376, 16, 10),
 }
 DEEP = ("resnet101", "resnet152", "resnext101_32x8d", "resnext152_32x8d")
@@ -136,6 +137,21 @@ def test_tiny_takes_any_size(stem, size):
     assert list(model.stage_outputs) == ["stem", "stage1"]
 
 
+@pytest.mark.parametrize("size, sides", [(64, [32, 16, 8, 4]), (5, [3, 2, 1, 1]), (1, [1] * 4)])
+def test_convnet_takes_any_size(size, sides):
+    """Property 23 of InfoMin: 64 features, of four convolutions that double their filters."""
+    model = backbones.build("convnet", image_size=size, channels=2)
+    images = normal([2, size, size, 2])
+    maps = tf.keras.Model(model.inputs, model.stage_outputs)(images)
+    assert list(maps) == ["stage1", "stage2", "stage3", "stage4"]
+    assert [m.shape[1:].as_list() for m in maps.values()] == [
+        [side, side, filters] for side, filters in zip(sides, (8, 16, 32, 64))
+    ]
+    pooled = tf.reduce_mean(maps["stage4"], [1, 2])
+    np.testing.assert_allclose(model(images), pooled, rtol=1e-5, atol=1e-6)
+    assert backbones.build("convnet", image_size=size, width=0.5).feature_dim == 32
+
+
 def test_zero_initialised_residuals_make_every_block_the_identity_of_its_shortcut():
     images = normal([2, 32, 32, 3])
     model = backbones.build("resnet18", image_size=32, stem="cifar", width=0.25)
@@ -176,6 +192,8 @@ def test_zero_initialised_residuals_make_every_block_the_identity_of_its_shortcu
         (dict(image_size=31), "at least 32 pixels.*Received: image_size=31.*cifar"),
         (dict(image_size=7, stem="cifar"), "at least 8 pixels"),
         (dict(image_size=0, name="tiny"), "at least 1 pixels"),
+        (dict(name="convnet", width=0.3), "8 \\* width is whole"),
+        (dict(name="convnet", stem="cifar"), "convnet has no such choice"),
     ],
 )
 def test_refusals(arguments, message):

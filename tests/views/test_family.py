@@ -25,7 +25,10 @@ def in_graph(family):
     return tf.function(lambda x, k: family(x, k), autograph=False)
 
 
-@pytest.mark.parametrize("name", list(views.FAMILIES))
+IMAGES = [name for name, recipe in views.FAMILIES.items() if not recipe.clips]
+
+
+@pytest.mark.parametrize("name", IMAGES)
 def test_views_have_the_promised_shape_and_statistics(name):
     family = build(name)
     result = in_graph(family)(photographs(), fold_key(0, tf.range(6)))

@@ -7,6 +7,8 @@ import tensorflow as tf
 
 from tfssl.backbones.alexnet import ALEXNETS, CHANNELS_UNIT, alexnet_maps, smallest_image
 from tfssl.backbones.alexnet_crops import CROPS, SMALLEST_IMAGE, STRIDE, crops_fit, crops_maps
+from tfssl.backbones.convnet import CHANNELS_UNIT as CONVNET_UNIT
+from tfssl.backbones.convnet import CONVNET, convnet_maps
 from tfssl.backbones.resnet import ARCHITECTURES, STAGES_STRIDE, resnet_maps
 from tfssl.backbones.sobel import sobel_gradients
 from tfssl.backbones.stems import STEMS
@@ -15,10 +17,11 @@ from tfssl.layers.normalization import at_least_float32
 from tfssl.settings import Settings, SettingsError, setting
 
 _ALEXNETS = (*ALEXNETS, CROPS)
-NAMES = (*ARCHITECTURES, *_ALEXNETS, "tiny")
+NAMES = (*ARCHITECTURES, *_ALEXNETS, CONVNET, "tiny")
 
-# What an AlexNet has no choice of, at the defaults of `build`.
-_UNUSED_BY_ALEXNETS = {
+# What networks without stems have no choice of, at the defaults of `build`.
+_STEMLESS = (*_ALEXNETS, CONVNET)
+_UNUSED_BY_STEMLESS = {
     "stem": "imagenet",
     "stem_channels": None,
     "stem_padding": None,
@@ -55,7 +58,7 @@ def build(
         stem: "imagenet" (7x7 of stride 2 and max pool), "cifar" (3x3, no max pool) or
             "cifar_stride2" (the same with stride 2).
         width: factor on the number of channels of every layer; 64 * width must be whole, for an
-            AlexNet 32 * width. CMC's half networks are those of width 0.5.
+            AlexNet 32 * width, for "convnet" 8 * width. CMC's half networks are those of width 0.5.
         channels: number of channels of the images.
         sobel: the stem sees the two gradients of the grey image, and no colours.
         stem_channels: channels of the stem. None means 64 * width; CMC keeps 64 at every width
@@ -63,9 +66,9 @@ def build(
         stem_padding: padding of the stem's convolution in pixels. None means the stem's own, 3 for
             "imagenet", 2 for "cifar", 1 for "cifar_stride2". The small stems take 1 or 2.
         zero_init_residual: start the last gamma of every residual branch at 0, so that a block
-            starts as the identity. "tiny" has no residual branch. AlexNets have neither residual
-            branches nor a choice of stem: they refuse `stem`, `stem_channels`, `stem_padding` and
-            this one at other values than the defaults.
+            starts as the identity. "tiny" has no residual branch. AlexNets and "convnet" have
+            neither residual branches nor a choice of stem: they refuse `stem`, `stem_channels`,
+            `stem_padding` and this one at other values than the defaults.
         synchronized: batch statistics of the global batch. None means: under a strategy with more
             than one replica.
 
@@ -73,7 +76,8 @@ def build(
         A functional model, `[batch, height, width, channels]` to `[batch, feature_dim]` float32
         (float64 under a float64 policy), with the plain attributes `feature_dim` and
         `stage_outputs`: the unpooled symbolic maps by name, first to last, "stem", before
-        its max pool, and "stage1" to "stage4" ("tiny": "stem" and "stage1"; AlexNets: "conv1" to
+        its max pool, and "stage1" to "stage4" ("tiny": "stem" and "stage1"; "convnet": no
+        "stem"; AlexNets: "conv1" to
         "conv5", after their max pools, "fc6" and "fc7"; "alexnet_crops": "fold", a place for every
         patch, and "global"), so that
         `tf.keras.Model(backbone.inputs, backbone.stage_outputs)` works. Maps have the policy's
@@ -102,6 +106,8 @@ def build(
         maps = alexnet_maps(seen, name, image_size=image_size, **options)
     elif name == CROPS:
         maps = crops_maps(seen, **options)
+    elif name == CONVNET:
+        maps = convnet_maps(seen, **options)
     elif name == "tiny":
         maps = tiny_maps(seen, **stem_options, **options)
     else:
@@ -122,11 +128,11 @@ def _check_choice(label: str, value: str, choices: tuple) -> None:
 
 
 def _check_unused(name: str, **options: object) -> None:
-    """Raises ValueError where an AlexNet is given what it has no choice of."""
-    if name not in _ALEXNETS:
+    """Raises ValueError where a network without a stem is given what it has no choice of."""
+    if name not in _STEMLESS:
         return
     for label, value in options.items():
-        default = _UNUSED_BY_ALEXNETS[label]
+        default = _UNUSED_BY_STEMLESS[label]
         if value != default:
             raise ValueError(
                 f"{label}: expected the default, {default!r}, because {name} has no such choice. "
@@ -138,7 +144,7 @@ def _check_channels(
     name: str, *, width: float, channels: int = 3, stem_channels: Optional[int] = None
 ) -> None:
     """Raises ValueError where a layer would not get a whole, positive number of channels."""
-    unit = CHANNELS_UNIT if name in _ALEXNETS else 64
+    unit = {CONVNET: CONVNET_UNIT, **dict.fromkeys(_ALEXNETS, CHANNELS_UNIT)}.get(name, 64)
     base = unit * width
     if not base >= 1 or base % 1 != 0:
         raise ValueError(
@@ -177,7 +183,9 @@ def _check_image_size(name: str, stem: str, image_size: int) -> None:
         if name == "alexnet":
             remedy = " Remedy: 'alexnet_small', for small images."
     else:
-        smallest = 1 if name in (CROPS, "tiny") else STEMS[stem].total_stride * STAGES_STRIDE
+        smallest = (
+            1 if name in (CROPS, CONVNET, "tiny") else STEMS[stem].total_stride * STAGES_STRIDE
+        )
         if stem == "imagenet":
             remedy = " Remedy: the stem 'cifar', for small images."
     if image_size < smallest:
@@ -195,8 +203,8 @@ class BackboneConfig(Settings):
     stem: str = setting(
         "imagenet",
         "First layers. imagenet: 7x7 of stride 2 and max pool. cifar, cifar_stride2: 3x3 of stride "
-        "1 or 2 without max pool. AlexNets have first layers of their own, and refuse another "
-        "value than the default here and in the other settings of stems.",
+        "1 or 2 without max pool. AlexNets and convnet have first layers of their own, and refuse "
+        "another value than the default here and in the other settings of stems.",
         choices=tuple(STEMS),
     )
     width: float = setting(1.0, "Factor on the number of channels of every layer.", above=0.0)
@@ -217,7 +225,7 @@ class BackboneConfig(Settings):
         """Raises SettingsError on what the backbone or the other choices do not allow."""
         try:
             _check_unused(
-                self.backbone, **{label: getattr(self, label) for label in _UNUSED_BY_ALEXNETS}
+                self.backbone, **{label: getattr(self, label) for label in _UNUSED_BY_STEMLESS}
             )
             _check_channels(self.backbone, width=self.width)
             _check_padding(self.stem, self.stem_padding)

@@ -1,9 +1,10 @@
 """View families by name or from settings."""
 
 import dataclasses
-from typing import Any, Optional, Sequence
+from typing import Any, Optional, Sequence, Union
 
 from tfssl.views.channel_map import ChannelMap
+from tfssl.views.clip import ClipFamily
 from tfssl.views.colour import ColorJitter
 from tfssl.views.family import ViewFamily
 from tfssl.views.jigsaw import Jigsaw
@@ -20,7 +21,7 @@ def build(
     std: Optional[Sequence[float]] = None,
     xla: bool = True,
     **options: Any,
-) -> ViewFamily:
+) -> Union[ViewFamily, ClipFamily]:
     """Builds a view family by name.
 
     Args:
@@ -45,7 +46,9 @@ def build(
     return _build(config, colors, config.groups())
 
 
-def build_from(config: ViewsConfig, *, family: Optional[str] = None, **options: Any) -> ViewFamily:
+def build_from(
+    config: ViewsConfig, *, family: Optional[str] = None, **options: Any
+) -> Union[ViewFamily, ClipFamily]:
     """Builds the family that settings describe.
 
     Args:
@@ -68,9 +71,13 @@ def build_from(config: ViewsConfig, *, family: Optional[str] = None, **options: 
     return _build(other, colors, (colors.channels,))
 
 
-def _build(config: ViewsConfig, colors: ChannelMap, groups: Sequence[int]) -> ViewFamily:
+def _build(
+    config: ViewsConfig, colors: ChannelMap, groups: Sequence[int]
+) -> Union[ViewFamily, ClipFamily]:
     """The family of checked settings, in other colours and groups than theirs where asked."""
     recipe, size = FAMILIES[config.views], config.image_size
+    if recipe.clips:
+        return ClipFamily(config.views, size, colors, xla=config.views_xla)
     # Equal views stay one object, so that they share layers and compiled code.
     full = {view: _adapt(view, config) for view in recipe.views}
     chosen = recipe.views[: config.num_views]

@@ -1,6 +1,6 @@
 """A view family: from images and keys to a tuple of views."""
 
-from typing import Any, Optional, Sequence, Union
+from typing import Any, ClassVar, Optional, Sequence, Union
 
 import tensorflow as tf
 
@@ -105,7 +105,10 @@ class ViewFamily:
         channel_map: what becomes of the colours of views and patches.
         color: its name; a colour space in most families.
         mean, std: its channel statistics, which the views are normalised with.
+        clips: its records are images and no clips.
     """
+
+    clips: ClassVar[bool] = False
 
     def __init__(
         self,

@@ -79,6 +79,7 @@ class FamilyRecipe:
         frequencies: whether low and high frequencies of a crop are views of their own.
         jigsaw: recipe of the crop that a jigsaw cuts patches from; None for the families of
             evaluation, which never have patches.
+        clips: whether records are clips; their two views are cut neither in place nor in time.
     """
 
     views: tuple[ViewRecipe, ...]
@@ -90,6 +91,7 @@ class FamilyRecipe:
     color: Optional[str] = None
     frequencies: bool = False
     jigsaw: Optional[ViewRecipe] = _JIGSAW
+    clips: bool = False
 
 
 def _jitter(
@@ -227,6 +229,8 @@ FAMILIES: dict[str, FamilyRecipe] = {
     "patches": FamilyRecipe(
         views=tuple(ViewRecipe(None, "bilinear", patch=i) for i in (0, 1)), jigsaw=None
     ),
+    # InfoMin, Tian et al. 2020, arXiv 2005.10243, section B.4: frames 1 to 10, and a single one.
+    "clip_frame": FamilyRecipe(views=(ViewRecipe(None),) * 2, jigsaw=None, clips=True),
     # A crop alone, for characters and other things with a left and a right.
     "crop": FamilyRecipe(views=(ViewRecipe((0.2, 1.0), "bilinear"),)),
     # Training of classifiers on frozen features, as in torchvision's reference.

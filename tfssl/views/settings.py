@@ -158,6 +158,9 @@ class ViewsConfig(Settings):
             self.refuse("the family has one of its own", "rand_augment")
         if not recipe.frequencies:
             self.refuse("only the family frequency divides them", "frequency_sigma")
+        if recipe.clips:
+            reason = f"the views of {self.views} are a clip and a frame as they are"
+            self.refuse(reason, "num_views", "interpolation", "color_split", "color_groups")
         if self.views != "patches":
             self.refuse("only the family patches has pairs of them", "patch_distance")
         if self.rand_augment and recipe.jigsaw is None:
