@@ -8,6 +8,7 @@ from typing import Dict, List, Optional, Sequence, Tuple
 import numpy as np
 import tensorflow as tf
 
+from tests.contract import textures
 from tests.random_inputs import seed_weights
 from tfssl import backbones, config, methods, settings
 from tfssl.training import SGD
@@ -40,6 +41,8 @@ LEARNING = {
 TOO_EASY = {"sobel": False}
 # Channels of the views of methods that have an encoder for each; others have images of three.
 CHANNELS = {"cmc": (1, 2), "predictive": (1, 2), "splitbrain": (1, 2)}
+# Frames of the first view of methods whose first view is a clip.
+FRAMES = {"clip_contrast": 4}
 # Methods again, with other numbers of views: name, channels of the views, settings.
 FORMS = {
     "cmc/core": ("cmc", (1, 1, 1), {"paradigm": "core"}),
@@ -55,7 +58,9 @@ RATES = {"predictive": 0.05}
 PLAIN = {"infomin": {"bn_groups": 1}}
 # Sizes that a loss of CMC does not read, and refuses.
 UNREAD = {"in_batch": {"num_negatives"}, "patch": {"num_negatives", "hidden_dim"}}
-DIGITS = pathlib.Path(__file__).parents[2] / "configs" / "digits"
+CONFIGS = pathlib.Path(__file__).parents[2] / "configs"
+# Where a method's choices for small data are, if not in configs/digits.
+SMALL_DATA = {"clip_contrast": "moving_mnist/digit.cfg"}
 SIZE = 16
 PATCH = 8
 BATCH = 8
@@ -90,7 +95,9 @@ def small_settings(name: str, sizes: Optional[Dict] = None, **overrides):
 
 def embedded_settings(name: str) -> Dict:
     """What configs/digits/<name>.cfg chooses for the method, without widths and schedules."""
-    chosen = _choices(config.read_flagfile(str(DIGITS / f"{method_of(name)}.cfg")).method)
+    method = method_of(name)
+    path = CONFIGS / SMALL_DATA.get(method, f"digits/{method}.cfg")
+    chosen = _choices(config.read_flagfile(str(path)).method)
     return {**chosen, **FORMS[name][2]} if name in FORMS else chosen
 
 
@@ -173,6 +180,8 @@ def make_batch(
     """A batch of noisy views of random images, without labels; with patches where needed."""
     channels = channels or (channels_of(name) if sizes is None else (3,) * len(sizes))
     shapes = [(rows, s, s, c) for s, c in zip(sizes or [SIZE] * len(channels), channels)]
+    if name in FRAMES:
+        shapes[0] = (rows, FRAMES[name], *shapes[0][1:])
     random = np.random.default_rng(seed)
     dtype = tf.keras.backend.floatx()
     batch = {
@@ -183,6 +192,19 @@ def make_batch(
         shape = (rows, 9, PATCH, PATCH, 3)
         batch["patches"] = tf.constant(random.normal(size=shape), dtype)
     return batch
+
+
+def draw_views(name: str, kinds: np.ndarray, rng: np.random.Generator) -> List[np.ndarray]:
+    """Views of pictures of some kinds; a clip has several pictures of the kind, one a frame."""
+    frames = FRAMES.get(name, 1)
+    channels = channels_of(name)
+    coloured = name in PIXELWISE
+    first, *rest = textures.draw_views(kinds, SIZE, rng, channels=channels, coloured=coloured)
+    if frames > 1:
+        more = textures.draw(np.repeat(kinds, frames - 1), SIZE, rng)
+        more = more.reshape(len(kinds), frames - 1, *first.shape[1:])
+        first = np.concatenate([first[:, np.newaxis], more], axis=1)
+    return [first, *rest]
 
 
 def needs_patches(name: str) -> bool:

@@ -61,8 +61,8 @@ def test_every_trained_variable_gets_a_gradient(name):
 def test_an_embedding_is_made_of_the_evaluated_features(name):
     method = harness.build(name)
     network, encoder = method.embedding_network, method.evaluated_encoder
-    if name.startswith(("deepcluster", "predictive", "splitbrain")):
-        # Classes and pixels are what stands behind their features.
+    if name.startswith(("clip_contrast", "deepcluster", "predictive", "splitbrain")):
+        # Classes, pixels and other views are what their features are compared with.
         assert network is None
         return
     assert {v.ref() for v in encoder.weights} < {v.ref() for v in network.weights}
@@ -145,13 +145,7 @@ def test_learns_on_embedded_data(name):
             order = method.record_order(step // epoch, np.arange(len(kinds)))
             order = rng.permutation(len(kinds)) if order is None else order
         index = order[step % epoch * rows :][:rows]
-        seen = textures.draw_views(
-            kinds[index],
-            harness.SIZE,
-            rng,
-            channels=harness.channels_of(name),
-            coloured=name in harness.PIXELWISE,
-        )
+        seen = harness.draw_views(name, kinds[index], rng)
         batch = {"views": tuple(map(tf.constant, seen)), "index": tf.constant(index)}
         if harness.needs_patches(name):
             batch["patches"] = tf.constant(textures.draw_patches(kinds[index], harness.PATCH, rng))

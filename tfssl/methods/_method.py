@@ -33,6 +33,7 @@ class Method(tf.keras.Model):
         max_views: the most it looks at; None for all there are.
         splits_batch: whether the loss may see a batch in parts (gradient accumulation); a text
             says why not.
+        clips: whether its first view is a clip, `[batch, frames, size, size, channels]`.
         global_step: int64 scalar, optimizer steps done. Every schedule follows it.
         first_nonfinite_step: int64 scalar, the first step with a NaN or Inf loss, else -1.
     """
@@ -42,6 +43,7 @@ class Method(tf.keras.Model):
     min_views: ClassVar[int] = 2
     max_views: ClassVar[Optional[int]] = 2
     splits_batch: ClassVar[Any] = True
+    clips: ClassVar[bool] = False
 
     def __init__(self, settings: Settings, plan: Plan):
         super().__init__(name=type(self).__name__.lower())

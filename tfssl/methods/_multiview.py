@@ -7,7 +7,6 @@ import tensorflow as tf
 from tfssl import backbones, layers, ops
 from tfssl.methods._fit import check_equal_sizes
 from tfssl.methods._key_encoder import queries_and_keys
-from tfssl.methods._plan import Plan
 from tfssl.settings import SettingsError
 from tfssl.views import ViewFamily
 
@@ -253,20 +252,6 @@ def check_views(method: str, family: ViewFamily, num_crops: int, *, share: bool)
             "share_encoders: expected whole images as views, such as --views=patches. Received: "
             f"groups of channels of --views={family.name}.",
             "share_encoders",
-        )
-
-
-def check_other_images(choice: str, plan: Plan) -> None:
-    """Raises SettingsError unless a batch comes whole and has other images as negatives."""
-    if plan.micro_batches > 1:
-        raise SettingsError(
-            f"--accumulation: expected 1 with {choice}, whose negatives are the whole batch. "
-            f"Received: {plan.micro_batches}."
-        )
-    if plan.batch_size < 2:
-        raise SettingsError(
-            f"--batch_size: expected at least 2 with {choice}, whose negatives are the other "
-            f"images of the batch. Received: {plan.batch_size}."
         )
 
 

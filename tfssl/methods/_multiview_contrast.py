@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from tfssl import layers, losses, ops
 from tfssl.methods._bank import BankSettings
+from tfssl.methods._in_batch import other_images
 from tfssl.methods._multiview import shares
 from tfssl.methods._partition import Partition
 from tfssl.methods._plan import Plan
@@ -195,10 +196,7 @@ class MultiviewContrast(tf.keras.layers.Layer):
             return self.bank.rows(drawn), None
         if self.queue is not None:
             return self.queue.rows, None
-        batch = keys.shape[0]
-        rows = ops.cross_replica_concat(keys)
-        own = tf.range(batch) + ops.row_offset(batch)
-        others = tf.range(rows.shape[0]) != own[:, tf.newaxis]
+        rows, others = other_images(keys)
         counts = tf.tile(others[:, tf.newaxis], [1, len(self._places), 1])
         if present is not None:
             there = tf.gather(ops.cross_replica_concat(present), self._places, axis=1)

@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from tfssl import ops
 from tfssl.methods import _multiview
+from tfssl.methods._in_batch import check_other_images
 from tfssl.methods._instance import Embeddings, InstanceMethod, softmax_level
 from tfssl.methods._key_encoder import check_groups, check_queue
 from tfssl.methods._local_global import LocalGlobalContrast, PatchSettings, head_of
@@ -202,7 +203,7 @@ class CMC(InstanceMethod):
         if settings.loss == "nce":
             check_temperature(settings.temperature, plan.num_records)
         if settings.loss in ("in_batch", "patch"):
-            _multiview.check_other_images(f"--cmc_loss={settings.loss}", plan)
+            check_other_images(f"--cmc_loss={settings.loss}", plan)
 
     @property
     def chance_level(self) -> Optional[float]:
