@@ -14,6 +14,7 @@ import tensorflow as tf
 from tfssl import config, methods, training, views
 
 _REPEATS = 7
+_FRAMES = 10  # Of a clip.
 
 
 class Pass(NamedTuple):
@@ -81,6 +82,8 @@ def rows(flagfile: str) -> List[Dict[str, Any]]:
 def _batch(family: views.ViewFamily, batch_size: int) -> Dict[str, Any]:
     """Random views and patches as a family makes them."""
     shapes = [(size, size, count) for size, count in zip(family.sizes, family.channels)]
+    if family.clips:
+        shapes[0] = (_FRAMES, *shapes[0])
     batch = {
         "views": tuple(tf.random.normal([batch_size, *shape]) for shape in shapes),
         "index": tf.range(batch_size, dtype=tf.int64),

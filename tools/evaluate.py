@@ -45,14 +45,19 @@ def main(_) -> int:
     }
     write_whole(path, json.dumps(content, indent=2) + "\n")
     for contender, result in results.items():
-        if settings.protocol == "information":
-            print(f"{contender}: {result['estimate']:.3f} nats")
-            continue
-        print(
-            f"{contender}: top-1 {100 * result['top1']:.2f} %, top-5 {100 * result['top5']:.2f} %"
-        )
+        print(f"{contender}: {_figures(result)}")
     print(f"{settings.protocol} after step {step}: {path}")
     return 0
+
+
+def _figures(result) -> str:
+    """What a person wants to see of one contender."""
+    if "estimate" in result:
+        return f"{result['estimate']:.3f} nats"
+    if "mean_distance" in result:
+        return f"mean distance {result['mean_distance']:.2f} pixels"
+    top1, top5 = 100 * result["top1"], 100 * result["top5"]
+    return f"top-1 {top1:.2f} % (error {100 - top1:.2f} %), top-5 {top5:.2f} %"
 
 
 if __name__ == "__main__":

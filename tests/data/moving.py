@@ -1,13 +1,20 @@
 """Digits and backgrounds whose pixels tell which they are and where they were cut."""
 
+import pathlib
 from typing import NamedTuple
 
 import numpy as np
+import tensorflow_datasets as tfds
 
-from tfssl.data.moving_mnist import MovingDigits
+from tests.data.conftest import smooth_image
+from tests.data.prepared import write_prepared
+from tfssl.data.moving_digits import MovingDigits
 
 SIDE = 96
 DIGITS, BACKGROUNDS = 12, 9
+# Of each split of what `write_data` writes.
+RECORDS_ON_DISK = {"train": 10, "test": 6}
+IMAGES_ON_DISK = {"train": 9, "test": 5}
 
 
 class Shown(NamedTuple):
@@ -69,3 +76,35 @@ def _outside(place):
     outside = np.ones([64, 64], bool)
     outside[place[0] : place[0] + 28, place[1] : place[1] + 28] = False
     return outside
+
+
+def small_image(split, number):
+    return np.asarray(smooth_image(number + 50 * (split == "test"), (12, 12)))
+
+
+def write_data(root: pathlib.Path) -> pathlib.Path:
+    """Writes what `--data_dir` names: MNIST, and backgrounds of several sizes; returns its path.
+
+    Records have three classes, by their number. The test split has the digits from the last one
+    on. "large" are backgrounds as large as STL-10's, "small" are smooth images of 12 pixels, and
+    "trained" are the same without a test split.
+    """
+    label = tfds.features.ClassLabel(names=["ant", "bee", "cat"])
+
+    def write(name, shape, sizes, pixels):
+        features = tfds.features.FeaturesDict(
+            {"image": tfds.features.Image(shape=shape), "label": label}
+        )
+        write_prepared(
+            *(root, name, features, sizes),
+            lambda split, number: {"image": pixels(split, number), "label": number % 3},
+        )
+
+    def digit(split, number):
+        return digit_pixels()[number if split == "train" else -1 - number][..., np.newaxis]
+
+    write("mnist", (28, 28, 1), RECORDS_ON_DISK, digit)
+    write("large", (96, 96, 3), IMAGES_ON_DISK, lambda _, number: background_pixels()[number])
+    write("small", (12, 12, 3), IMAGES_ON_DISK, small_image)
+    write("trained", (12, 12, 3), {"train": 4}, small_image)
+    return root

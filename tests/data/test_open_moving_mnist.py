@@ -7,44 +7,18 @@ import tensorflow_datasets as tfds
 
 from tests.data import moving
 from tests.data.conftest import smooth_image
+from tests.data.moving import IMAGES_ON_DISK as IMAGES
+from tests.data.moving import RECORDS_ON_DISK as DIGITS
 from tests.data.prepared import write_prepared
 from tfssl.data import DataConfig, open_source, open_splits
 from tfssl.data.moving_mnist import background_pixels
 from tfssl.settings import SettingsError
 
-DIGITS = {"train": 10, "test": 6}
-IMAGES = {"train": 9, "test": 5}
-
-
-def digit(split, number):
-    """Another order of the digits in each split."""
-    return moving.digit_pixels()[number if split == "train" else 11 - number]
-
-
-def image(split, number):
-    return np.asarray(smooth_image(number + 50 * (split == "test"), (12, 12)))
-
 
 @pytest.fixture(scope="module")
 def data_dir(tmp_path_factory):
-    """MNIST and two sets of backgrounds, one as large as STL-10's and one small."""
-    root = tmp_path_factory.mktemp("prepared")
-    label = tfds.features.ClassLabel(names=["ant", "bee", "cat"])
-
-    def write(name, shape, sizes, pixels):
-        features = tfds.features.FeaturesDict(
-            {"image": tfds.features.Image(shape=shape), "label": label}
-        )
-        write_prepared(
-            *(root, name, features, sizes),
-            lambda split, number: {"image": pixels(split, number), "label": number % 3},
-        )
-
-    write("mnist", (28, 28, 1), DIGITS, lambda *record: digit(*record)[..., None])
-    write("large", (96, 96, 3), IMAGES, lambda _, number: moving.background_pixels()[number])
-    write("small", (12, 12, 3), IMAGES, image)
-    write("trained", (12, 12, 3), {"train": 4}, image)
-    return root
+    """See `moving.write_data`."""
+    return moving.write_data(tmp_path_factory.mktemp("prepared"))
 
 
 def config(data_dir, backgrounds="tfds:large", **options):
@@ -74,7 +48,7 @@ def test_small_images_are_enlarged_and_limited(data_dir):
     assert pixels.shape == (9, 96, 96, 3) and pixels.dtype == np.uint8
     # Each pixel became eight; their mean is near it, for the images are smooth.
     means = pixels.reshape(9, 12, 8, 12, 8, 3).mean(axis=(2, 4))
-    assert np.abs(means - [image("train", n) for n in range(9)]).mean() < 4
+    assert np.abs(means - [moving.small_image("train", n) for n in range(9)]).mean() < 4
     limited = open_source(config(data_dir, "tfds:small", moving_backgrounds=3), "train")
     ways = limited.ways(tf.range(10, dtype=tf.int64), tf.range(10, dtype=tf.int64))
     assert ways.images.numpy().max() == 2

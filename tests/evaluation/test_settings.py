@@ -22,6 +22,7 @@ def test_numbers_behind_texts():
         ({"protocol": "linear", "augment": True}, "linear_augmented"),
         ({"protocol": "mlp", "layer": "conv5", "view": 2}, "mlp_conv5_view2"),
         ({"view": 1}, "knn_view1"),
+        ({"protocol": "linear", "readout": "position", "view": 1}, "linear_position_view1"),
         ({"labelled_dataset": "tfds:cifar10"}, "knn_on-tfds-cifar10"),
         ({"labelled_dataset": "folder:a/b", "labelled_split": "all"}, "knn_on-folder-a-b-all"),
         ({"protocol": "mlp", "labelled_split": "train", "evaluation_seed": 3}, "mlp_on-train"),
@@ -58,6 +59,19 @@ def test_results_have_names_of_their_own(values, name):
         ({"protocol": "information", "information_views": "a,b"}, "two different numbers"),
         ({"protocol": "information", "labelled_split": "train"}, "the run's own views"),
         ({"labelled_data_dir": "data"}, "labelled_dataset beside it"),
+        ({"supervised_epochs": 3}, "supervised_epochs: expected only with --protocol=supervised"),
+        ({"protocol": "supervised", "view": 1}, "view: expected no value, because a fresh encoder"),
+        ({"readout": "speed"}, "readout: expected one of digit, background, position"),
+        ({"readout": "position"}, "expected protocol=linear or supervised .*Received: knn"),
+        ({"protocol": "information", "readout": "digit"}, "the run's own views"),
+        (
+            {"protocol": "linear", "readout": "position", "linear_epochs": 5},
+            "linear_epochs: expected no value, because positions are told by least squares",
+        ),
+        (
+            {"protocol": "linear", "readout": "position", "augment": True},
+            "augment: expected no value",
+        ),
     ],
 )
 def test_what_would_have_no_effect_is_refused(values, words):

@@ -23,6 +23,19 @@ def test_pictures_stand_side_by_side_at_their_own_size():
     assert (grid[:2] == 255).all() and (grid[:, :2] == 255).all()
 
 
+def test_frames_of_a_clip_are_columns():
+    random = fresh_rng()
+    clips, frames = (random.integers(0, 256, (2, *n, 4, 4, 3), np.uint8) for n in ((3,), ()))
+    grid = view_grid(
+        [(pixels / 255 - MEAN) / STD for pixels in (clips, frames)], mean=MEAN, std=STD, gap=1
+    )
+    assert grid.shape == (2 * 5 + 1, 4 * 5 + 1, 3)
+    for row in range(2):
+        for column, picture in enumerate([*clips[row], frames[row]]):
+            shown = grid[1 + 5 * row :, 1 + 5 * column :][:4, :4]
+            np.testing.assert_array_equal(shown, picture)
+
+
 def test_values_beyond_the_range_are_clipped():
     view = np.full((1, 2, 2, 3), 100.0)
     grid = view_grid([view, -view], mean=MEAN, std=STD, gap=0)

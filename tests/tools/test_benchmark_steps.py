@@ -29,6 +29,7 @@ CASES = {
     "predictive": ({}, 1, 0),
     "splitbrain": ({}, 1, 0),
     "cmc against places": ({"loss": "patch", "patch_layer": "stem"}, 1, 0),
+    "clip_contrast": ({}, harness.FRAMES["clip_contrast"] + 1, 0),
     "cmc with a queue": ({"memory": "queue"}, 1, 1),
 }
 

@@ -35,7 +35,7 @@ def test_a_mistake_is_one_sentence_and_exit_code_2(tmp_path):
 @pytest.mark.parametrize(
     "tool, flags",
     [
-        ("train", ["--mira_beta", "--batch_size", "--run_dir", "AlexNets have first layers"]),
+        ("train", ["--mira_beta", "--batch_size", "--run_dir", "AlexNets and convnet have first"]),
         ("evaluate", ["--protocol", "--linear_milestones", "--run_dir"]),
         ("sweep", ["--grid", "--seeds", "--sweep_dir", "--mira_beta", "--protocol"]),
     ],

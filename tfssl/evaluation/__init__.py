@@ -19,13 +19,16 @@ from tfssl.evaluation.mutual_information import (
 )
 from tfssl.evaluation.probe_encoder import probe_encoder
 from tfssl.evaluation.probe_pooling import probe_features
-from tfssl.evaluation.settings import EMBEDDING, PROTOCOLS, EvaluationConfig
+from tfssl.evaluation.regression import regression
+from tfssl.evaluation.settings import EMBEDDING, PROTOCOLS, READOUTS, EvaluationConfig
+from tfssl.evaluation.supervised import supervised
 from tfssl.evaluation.svm import low_shot_rows, low_shot_svm, svm
 
 __all__ = [
     "EMBEDDING",
     "LEARNING_RATE_GRID",
     "PROTOCOLS",
+    "READOUTS",
     "EvaluationConfig",
     "Features",
     "average_precision",
@@ -45,5 +48,7 @@ __all__ = [
     "probe_encoder",
     "probe_features",
     "raw_pixels",
+    "regression",
+    "supervised",
     "svm",
 ]

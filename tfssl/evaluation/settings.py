@@ -8,7 +8,19 @@ from tfssl.settings import Settings, SettingsError, setting
 
 # The layer behind the backbone: what a method's head makes of its features.
 EMBEDDING = "embedding"
-PROTOCOLS = ("knn", "linear", "mlp", "information")
+PROTOCOLS = ("knn", "linear", "mlp", "supervised", "information")
+READOUTS = ("digit", "background", "position")
+# What a linear map solved in closed form does not read.
+_OF_CLASSIFIERS = (
+    "learning_rates",
+    "linear_epochs",
+    "linear_batch_size",
+    "linear_weight_decay",
+    "linear_milestones",
+    "augment",
+    "standardize",
+    "evaluation_seed",
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,6 +67,15 @@ class EvaluationConfig(Settings):
     mlp_milestones: str = setting(
         "60,80", "mlp: epochs done when the learning rate drops, separated by commas; may be empty."
     )
+    supervised_epochs: int = setting(
+        20,
+        "supervised: passes over the training records of a fresh encoder with a linear layer that "
+        "learns their labels, from the images of evaluation.",
+        low=1,
+    )
+    supervised_lr: float = setting(
+        1e-3, "supervised: Adam's learning rate, a cosine to 0.", above=0.0
+    )
     layer: Optional[str] = setting(
         None,
         "Judge the map of a layer, a stage of the backbone such as conv5 or stage3, pooled as in "
@@ -75,6 +96,13 @@ class EvaluationConfig(Settings):
         None,
         "information: two views by their numbers from 1, such as 1,3. Unset: the first two that "
         "are compared.",
+    )
+    readout: Optional[str] = setting(
+        None,
+        "What is told of the single frames of clips: the class of the digit, that of the "
+        "background, or the digit's position, as the mean distance in pixels (linear and "
+        "supervised). Only with data of moving_mnist:. Unset: the records' own labels.",
+        choices=READOUTS,
     )
     labelled_dataset: Optional[str] = setting(
         None,
@@ -122,9 +150,13 @@ class EvaluationConfig(Settings):
                 "labelled_data_dir",
             )
         if self.protocol == "information":
-            names = ("layer", "view", "labelled_dataset", "labelled_split", "baselines")
+            names = ("layer", "view", "labelled_dataset", "labelled_split", "baselines", "readout")
             reason = "information is that of the run's own views"
             self.refuse(reason, *names, "max_train_records")
+        if self.protocol == "supervised":
+            reason = "a fresh encoder is trained on the labels, as a whole"
+            self.refuse(reason, "layer", "view", "baselines")
+        self._check_readout()
         if self.protocol == "knn":
             self.refuse("kNN draws nothing", "evaluation_seed")
         if self.augment_min_area is not None and not self.augment:
@@ -145,10 +177,24 @@ class EvaluationConfig(Settings):
                 f"Received: {self.learning_rates!r}."
             )
 
+    def _check_readout(self) -> None:
+        """Positions are told by a linear map without steps, and move when an image is cropped."""
+        if self.readout != "position":
+            return
+        if self.protocol not in ("linear", "supervised"):
+            raise SettingsError(
+                "readout: expected protocol=linear or supervised for positions. Received: "
+                f"{self.protocol}.",
+                "readout",
+            )
+        if self.protocol == "linear":
+            self.refuse("positions are told by least squares, at once", *_OF_CLASSIFIERS)
+
     @property
     def name(self) -> str:
         """The protocol, and what is judged, as results are named after them."""
-        words = [self.protocol, "augmented" if self.augment else "", self.layer or ""]
+        words = [self.protocol, "augmented" if self.augment else "", self.readout or ""]
+        words += [self.layer or ""]
         words += [f"view{self.view}"] if self.view else []
         words += ["views{}-{}".format(*self.pair())] if self.pair() else []
         if self.labelled_dataset or self.labelled_split:
@@ -160,6 +206,11 @@ class EvaluationConfig(Settings):
     def needs_labels(self) -> bool:
         """Whether the judged data must have labels."""
         return self.protocol != "information"
+
+    @property
+    def judges_classes(self) -> bool:
+        """Whether labels are told, and no targets."""
+        return self.needs_labels and self.readout != "position"
 
     def milestones(self) -> Tuple[int, ...]:
         """The milestones of the chosen protocol as numbers; raises SettingsError."""

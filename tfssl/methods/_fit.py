@@ -37,6 +37,23 @@ def check_views(method: str, family: ViewFamily, low: int, high: Optional[int]) 
     check_equal_sizes(method, sizes)
 
 
+def check_clips(method: str, wanted: bool, family: ViewFamily) -> None:
+    """Raises SettingsError where views are a clip and a frame, and should not be, or the reverse.
+
+    Args:
+        method: its name, for the message.
+        wanted: whether its first view is a clip.
+        family: the family of training.
+    """
+    if family.clips != wanted:
+        kinds = {True: "a clip and a frame", False: "images"}
+        remedy = "--views=clip_frame" if wanted else "--method=clip_contrast, or other --views"
+        raise SettingsError(
+            f"method {method}: expected views that are {kinds[wanted]}. Received: "
+            f"{kinds[family.clips]}, of --views={family.name}. Remedy: {remedy}."
+        )
+
+
 def check_equal_sizes(method: str, sizes: Sequence[int]) -> None:
     """Raises SettingsError where views are of several sizes."""
     if len(set(sizes)) > 1:

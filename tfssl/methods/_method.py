@@ -93,6 +93,11 @@ class Method(tf.keras.Model):
         _fit.check_views(cls.__name__, family, cls.min_views, cls.max_views)
 
     @classmethod
+    def check_clips(cls, family: ViewFamily) -> None:
+        """Raises SettingsError where the method and a view family do not agree about clips."""
+        _fit.check_clips(cls.__name__, cls.clips, family)
+
+    @classmethod
     def needs_patches(cls, settings: Settings) -> bool:
         """Whether batches must hold "patches", `[batch, 9, size, size, channels]`."""
         del settings

@@ -17,7 +17,8 @@ def view_grid(
     """Draws the views of the first images of a batch side by side.
 
     Args:
-        views: arrays `[batch, size, size, channels]`; sizes may differ between views. With three
+        views: arrays `[batch, size, size, channels]`; sizes may differ between views. Of a clip,
+            `[batch, frames, size, size, channels]`, every frame is a column. With three
             channels they are RGB, normalised by `mean` and `std`. Other views are channels of any
             colour space in [-1, 1]: one is drawn in grey, two as red and green.
         mean, std: per channel, for images in [0, 1]; None where views of three channels are of
@@ -31,7 +32,11 @@ def view_grid(
         uint8 `[height, width, 3]`.
     """
     rows = min(num_images, len(views[0]))
-    columns = [_pixels(view[:rows], mean, std) for view in views]
+    columns = [
+        _pixels(images[:rows], mean, std)
+        for view in views
+        for images in (np.moveaxis(view, 1, 0) if np.ndim(view) == 5 else [view])
+    ]
     if patches is not None:
         columns.append(_mosaics(_pixels(patches[:rows], mean, std), gap))
     cell = max(column.shape[1] for column in columns)

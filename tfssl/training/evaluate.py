@@ -1,6 +1,7 @@
 """A run's encoder under an evaluation protocol, beside its baselines where asked."""
 
 import dataclasses
+import functools
 from typing import Any, Callable, Dict, Iterator
 
 import tensorflow as tf
@@ -53,17 +54,25 @@ def evaluate(experiment: Experiment, settings: EvaluationConfig) -> Dict[str, Di
     if settings.protocol == "information":
         return {"views": information(experiment, settings)}
     experiment = on_judged_data(experiment, settings)
-    _check_labels(experiment)
+    _check_labels(experiment, settings)
+    if settings.protocol == "supervised":
+        return {"trained": _supervised(experiment, settings)}
     judged = {"trained": _part(experiment, settings, _encoder(experiment.method, settings))}
     if settings.baselines:
         judged.update(_baselines(experiment, settings))
     if settings.augment:
         return {name: _augmented(experiment, settings, f) for name, f in judged.items()}
-    extract = Extractor(experiment)
+    extract = functools.partial(Extractor(experiment), with_labels=settings.judges_classes)
     results = {}
     for name, features in judged.items():
         train = extract(features, experiment.train, settings.max_train_records)
         test = extract(features, experiment.test)
+        if not settings.judges_classes:
+            results[name] = evaluation.regression(
+                *(train.features, experiment.train.targets[train.index]),
+                *(test.features, experiment.test.targets[test.index]),
+            )
+            continue
         arrays = (train.features, train.labels, test.features, test.labels)
         center = settings.center or name == "raw pixels"
         results[name] = _PROTOCOLS[settings.protocol](arrays, settings, center)
@@ -79,7 +88,10 @@ def _baselines(experiment: Experiment, settings: EvaluationConfig) -> Dict[str, 
         untrained = _encoder(fresh, settings)
     else:
         untrained = method.fresh_encoder(build_encoder)
-    return {"untrained": _part(experiment, settings, untrained), "raw pixels": raw_pixels}
+    judged = {"untrained": _part(experiment, settings, untrained), "raw pixels": raw_pixels}
+    if not settings.judges_classes:
+        judged["mean position"] = lambda images: tf.zeros([tf.shape(images)[0], 1])
+    return judged
 
 
 def _encoder(method: methods.Method, settings: EvaluationConfig) -> tf.keras.Model:
@@ -138,6 +150,36 @@ def _mlp(arrays, settings: EvaluationConfig, center: bool) -> Dict:
 _PROTOCOLS = {"knn": _knn, "linear": _linear, "mlp": _mlp}
 
 
+def _supervised(experiment: Experiment, settings: EvaluationConfig) -> Dict:
+    """An untrained encoder of the run's kind, trained on labels or targets alone."""
+    train, test = experiment.train, experiment.test
+    if settings.max_train_records is not None:
+        train = data.thin(train, settings.max_train_records)
+    family = views.build_from(experiment.config.views, family="eval")
+    seed = settings.evaluation_seed
+    tf.keras.utils.set_random_seed(seed)
+    batches = data.training_batches(
+        train,
+        family,
+        batch_size=min(experiment.plan.batch_size, len(train.drawable)),
+        seed=seed,
+        epochs=settings.supervised_epochs,
+    )
+    train_answers, test_answers = (
+        source.labels if settings.judges_classes else source.targets for source in (train, test)
+    )
+    found = evaluation.supervised(
+        experiment.method.fresh_encoder(experiment.build_encoder),
+        batches,
+        data.evaluation_batches(test, family, batch_size=256, with_labels=False),
+        train_answers=train_answers,
+        test_answers=test_answers,
+        learning_rate=settings.supervised_lr,
+        seed=seed,
+    )
+    return {**found, "num_train": len(train.drawable), "epochs": settings.supervised_epochs}
+
+
 def _augmented(experiment: Experiment, settings: EvaluationConfig, features) -> Dict:
     """The linear protocol with new crops and flips in every epoch, through the frozen encoder."""
     train = experiment.train
@@ -174,9 +216,9 @@ def _augmented(experiment: Experiment, settings: EvaluationConfig, features) -> 
     )
 
 
-def _check_labels(experiment: Experiment) -> None:
+def _check_labels(experiment: Experiment, settings: EvaluationConfig) -> None:
     for split, source in (("training", experiment.train), ("test", experiment.test)):
-        if source is None or source.labels is None:
+        if source is None or (settings.judges_classes and source.labels is None):
             missing = "no such split" if source is None else f"{source.name} without labels"
             raise SettingsError(
                 f"evaluation: expected a {split} split with labels. Received: {missing}."

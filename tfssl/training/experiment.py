@@ -92,6 +92,8 @@ def check(config: ExperimentConfig, family: views.ViewFamily) -> None:
     """
     method_class = methods.get(config.training.method)
     _check_accumulation(method_class, config.training.accumulation)
+    _check_clips(config.data, family)
+    method_class.check_clips(family)
     with flags_named(f"{config.training.method}_"):
         method_class.check_views(config.method, family)
         method_class.check_patches(config.method, family.patch_size)
@@ -103,9 +105,14 @@ def check_sizes(
     """The sizes of a run on its training records.
 
     Raises:
-        SettingsError: a batch larger than the data, a schedule that does not fit the run, or more
-            clusters than images.
+        SettingsError: clips of another size than the views, a batch larger than the data, a
+            schedule that does not fit the run, or more clusters than images.
     """
+    if family.clips and train.image_shape[0] != family.sizes[0]:
+        raise SettingsError(
+            f"--image_size: expected {train.image_shape[0]}, the side of the clips of "
+            f"{train.name}. Received: {family.sizes[0]}."
+        )
     plan = _plan(config.training, family, train)
     _learning_rate(config, plan)
     name = config.training.method
@@ -186,6 +193,20 @@ def _check_accumulation(method_class, accumulation: int) -> None:
         raise SettingsError(
             f"--accumulation: expected 1 for method {method_class.__name__}, because "
             f"{method_class.splits_batch}. Received: {accumulation}."
+        )
+
+
+def _check_clips(config: data.DataConfig, family: views.ViewFamily) -> None:
+    """Clips need a family that takes them, which takes nothing else."""
+    if config.gives_clips and not family.clips:
+        raise SettingsError(
+            f"--views: expected clip_frame with --dataset={config.dataset}, whose records are "
+            f"clips. Received: {family.name}, which takes images."
+        )
+    if family.clips and not config.gives_clips:
+        raise SettingsError(
+            f"--dataset: expected moving_mnist:<backgrounds> with --views={family.name}, which "
+            f"takes clips. Received: {config.dataset}, whose records are images."
         )
 
 

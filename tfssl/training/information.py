@@ -27,9 +27,15 @@ def information(experiment: Experiment, settings: EvaluationConfig) -> Dict[str,
         What `tfssl.evaluation.mine_batches` returns.
 
     Raises:
-        SettingsError: the run has one view, not those asked for, or fewer than 20 images.
+        SettingsError: the run has one view, not those asked for, fewer than 20 images, or clips.
     """
     family, seed = experiment.family, settings.evaluation_seed
+    if family.clips:
+        raise SettingsError(
+            "--protocol=information: expected views that are images, which MINE's critics take. "
+            f"Received: clips of --views={family.name}. Remedy: information in metrics.jsonl, the "
+            "bound that training has found."
+        )
     if family.num_views < 2:
         raise SettingsError(
             "--protocol=information: expected a run with two views. Received: "

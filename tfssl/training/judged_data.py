@@ -4,6 +4,7 @@ import dataclasses
 
 from tfssl import data
 from tfssl.evaluation import EvaluationConfig
+from tfssl.settings import flags_named
 from tfssl.training.experiment import Experiment
 
 
@@ -25,20 +26,34 @@ def judged_config(own: data.DataConfig, settings: EvaluationConfig) -> data.Data
     return own
 
 
+def read_out(source: data.Source, settings: EvaluationConfig) -> data.Source:
+    """The records as the images that are judged, with the labels or targets that are asked for.
+
+    Raises:
+        SettingsError: the records have no such readout.
+    """
+    if settings.readout is None:
+        return source.still()
+    with flags_named(""):
+        return source.read_out(settings.readout)
+
+
 def on_judged_data(experiment: Experiment, settings: EvaluationConfig) -> Experiment:
     """The run with the data that it is judged on in place of its own.
 
     Args:
-        experiment: a run; one that has been given these data already is returned as it is.
-        settings: see `judged_config`.
+        experiment: a run; one that has been given these data already has them opened once.
+        settings: see `judged_config`; its readout is what labels and targets are of.
 
     Raises:
-        SettingsError: data that cannot be opened.
+        SettingsError: data that cannot be opened, or that have no such readout.
     """
     config = experiment.config
+    train, test = experiment.train, experiment.test
     judged = judged_config(config.data, settings)
-    if judged == config.data:
-        return experiment
-    train, test = data.open_splits(judged)
-    config = dataclasses.replace(config, data=judged)
+    if judged != config.data:
+        train, test = data.open_splits(judged)
+        config = dataclasses.replace(config, data=judged)
+    train = read_out(train, settings)
+    test = None if test is None else read_out(test, settings)
     return dataclasses.replace(experiment, config=config, train=train, test=test)

@@ -47,7 +47,11 @@ class Extractor:
         *,
         with_labels: bool = True,
     ) -> evaluation.Features:
-        """Runs `features` over a source, or over `limit` records spread evenly over it."""
+        """Runs `features` over a source, or over `limit` records spread evenly over it.
+
+        Of a source of clips it sees the single frames.
+        """
+        source = source.still()
         if limit:
             source = data.thin(source, limit)
         batches = data.evaluation_batches(

@@ -6,7 +6,7 @@ from tfssl import data, views
 from tfssl.evaluation import EvaluationConfig
 from tfssl.settings import SettingsError
 from tfssl.training.experiment import check_sizes
-from tfssl.training.judged_data import judged_config
+from tfssl.training.judged_data import judged_config, read_out
 from tfssl.training.sweeps.grid import Cell
 
 
@@ -40,7 +40,9 @@ def check_data(cells: Sequence[Cell], evaluation: Optional[EvaluationConfig] = N
                 judged = judged_config(settings, evaluation)
                 if judged != settings:
                     train, test = data.open_splits(judged)
-                _check_labels("--protocol", train, test)
+                train, test = (s and read_out(s, evaluation) for s in (train, test))
+                if evaluation.judges_classes:
+                    _check_labels("--protocol", train, test)
         except ValueError as error:
             raise SettingsError(f"cell {cell.name}: {error}") from error
 

@@ -129,7 +129,7 @@ class Sweep:
     def _headline(self, cell: Cell) -> str:
         """The figures that a person wants to see first."""
         figures = self._row(cell).figures
-        judged = (f"{self._worker.protocol}_{figure}" for figure in ("top1", "estimate"))
+        judged = (f"{self._worker.protocol}_{figure}" for figure in tables.HEADLINES)
         names = ["loss", "knn_top1", *judged, self._settings.plot_metric]
         return ", ".join(
             f"{name} {tables.shown(tables.spread([figures[name]]), tables.is_fraction(name))}"

@@ -14,6 +14,8 @@ from tfssl.training.sweeps.grid import Cell, Grid
 # Scalars of metrics.jsonl with these groups are columns unasked.
 _PROBES = ("eval/", "clusters/", "collapse/")
 # Fractions, which people read as per cent.
+# The figure of a protocol, whichever it has.
+HEADLINES = ("top1", "estimate", "mean_distance")
 _FRACTIONS = ("accuracy", "top1", "top5", "purity")
 # A smaller deviation, relative to the mean, is what equal values get by rounding.
 _ROUNDING = 1e-9
@@ -78,7 +80,7 @@ def figures_of(
     for name, contenders in (("knn", own), (protocol, judgement or {})):
         for contender, measured in contenders.items():
             suffix = "" if contender == "trained" else f"_{contender.replace(' ', '_')}"
-            figure = "top1" if "top1" in measured else "estimate"
+            figure = next(name for name in HEADLINES if name in measured)
             figures[f"{name}_{figure}{suffix}"] = measured[figure]
     for name, value in last_values(run).items():
         if name.startswith(_PROBES) or name in metrics:

@@ -10,7 +10,7 @@ from scipy import stats
 from tests.data import moving
 from tests.random_inputs import fresh_rng
 from tfssl import data, ops
-from tfssl.data import moving_mnist
+from tfssl.data import moving_digits
 from tfssl.data.settings import FACTORS
 from tfssl.settings import SettingsError
 
@@ -63,7 +63,7 @@ def test_frames_follow_a_way_to_frame_20():
     indices = tf.range(50, dtype=tf.int64) % source.num_records
     ways, clips = source.ways(indices, keys), source.load_batch(indices, keys).numpy()
     start = ways.places.numpy()[:, 0].astype(np.float64)
-    angle = 2 * np.pi * ops.keyed_uniform(keys, 1, stream=moving_mnist._TURN).numpy()[:, 0]
+    angle = 2 * np.pi * ops.keyed_uniform(keys, 1, stream=moving_digits._TURN).numpy()[:, 0]
     p, v = start.copy(), 6.4 * np.stack([np.sin(angle), np.cos(angle)], axis=1)
     clear = np.ones(50, bool)
     for frame in range(20):
@@ -188,7 +188,7 @@ def test_thinned_clips_have_thinned_frames():
 def test_impossible_factors_and_readouts_are_one_sentence():
     one = {"shared": ["digit"], "digits": moving.digit_pixels(2)}
     with pytest.raises(SettingsError, match="expected background among them.*one background"):
-        moving_mnist.MovingDigits("m", backgrounds=moving.background_pixels(1), **one)
+        moving_digits.MovingDigits("m", backgrounds=moving.background_pixels(1), **one)
     nothing = moving.source(background_labels=None)
     with pytest.raises(SettingsError, match="backgrounds with labels. Received: background"):
         nothing.read_out("background")
