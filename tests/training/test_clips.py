@@ -171,5 +171,7 @@ def test_a_sweep_asks_for_its_readout_before_it_starts(data_dir):
     for readout in ("digit", "position", "background"):
         check_data(cells, EvaluationConfig("linear", readout=readout))
     images = config.parse([*SHORT, "--method=simclr"])[0]
-    with pytest.raises(SettingsError, match="--readout: expected none.*nothing but their label"):
+    with pytest.raises(
+        SettingsError, match="cell one: readout: expected none.*nothing but their label"
+    ):
         check_data([Cell("one", ("1",), 0, "", images)], EvaluationConfig(readout="digit"))

@@ -4,7 +4,6 @@ import dataclasses
 
 from tfssl import data
 from tfssl.evaluation import EvaluationConfig
-from tfssl.settings import flags_named
 from tfssl.training.experiment import Experiment
 
 
@@ -34,8 +33,7 @@ def read_out(source: data.Source, settings: EvaluationConfig) -> data.Source:
     """
     if settings.readout is None:
         return source.still()
-    with flags_named(""):
-        return source.read_out(settings.readout)
+    return source.read_out(settings.readout)
 
 
 def on_judged_data(experiment: Experiment, settings: EvaluationConfig) -> Experiment:
