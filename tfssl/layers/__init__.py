@@ -1,5 +1,6 @@
 """Layers around an encoder: heads, prototypes and the state that is checkpointed with a model."""
 
+from tfssl.layers.coupling_flow import CouplingFlow
 from tfssl.layers.decoder import decoder
 from tfssl.layers.dropout import keyed_dropout
 from tfssl.layers.feature_bank import BankUpdate, FeatureBank
@@ -15,6 +16,7 @@ from tfssl.layers.teacher import Teacher
 
 __all__ = [
     "BankUpdate",
+    "CouplingFlow",
     "FeatureBank",
     "JigsawHead",
     "OnlineClusters",

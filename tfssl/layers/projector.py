@@ -80,12 +80,22 @@ def projector(
 
 def linear(x, units: int, use_bias: bool, name: str):
     """Applies a dense layer with PyTorch's initial weights to symbolic `[batch, inputs]`."""
-    bound = 1 / math.sqrt(x.shape[-1])
+    return linear_layer(int(x.shape[-1]), units, use_bias=use_bias, name=name)(x)
+
+
+def linear_layer(inputs: int, units: int, **options) -> tf.keras.layers.Dense:
+    """An unbuilt dense layer with PyTorch's initial weights for so many inputs.
+
+    Args:
+        inputs: number of features that it will be given.
+        units: number of features out.
+        **options: other arguments of `tf.keras.layers.Dense`.
+    """
+    bound = 1 / math.sqrt(inputs)
     # One initializer a tensor: an unseeded one used twice repeats its values.
     return tf.keras.layers.Dense(
         units,
-        use_bias=use_bias,
         kernel_initializer=tf.keras.initializers.RandomUniform(-bound, bound),
         bias_initializer=tf.keras.initializers.RandomUniform(-bound, bound),
-        name=name,
-    )(x)
+        **options,
+    )
