@@ -193,6 +193,15 @@ class Method(tf.keras.Model):
         """Trained variables that keep the peak learning rate while others follow the schedule."""
         return []
 
+    @property
+    def scaled_rate_variables(self) -> List[Tuple[float, List[tf.Variable]]]:
+        """Factors on the learning rate, each with the trained variables that it is for.
+
+        Each group has an optimizer of its own, which counts the steps that update the group. All
+        other variables have the learning rate itself.
+        """
+        return []
+
     # The step itself.
 
     def fit(self, *arguments: Any, **options: Any) -> tf.keras.callbacks.History:

@@ -10,7 +10,12 @@ from tfssl import data, methods, views
 from tfssl.settings import SettingsError, flags_named
 from tfssl.training.checkpoints import Checkpoints
 from tfssl.training.follow_step import FollowStep
-from tfssl.training.optimizers import build_optimizer, learning_rate_at, peak_learning_rate
+from tfssl.training.optimizers import (
+    build_grouped_optimizer,
+    build_optimizer,
+    learning_rate_at,
+    peak_learning_rate,
+)
 from tfssl.training.run_directory import RunDirectory
 from tfssl.training.settings import ExperimentConfig
 from tfssl.training.strategy import check_batch, make_strategy
@@ -147,7 +152,7 @@ def prepare(config: ExperimentConfig) -> Experiment:
     learning_rate = _learning_rate(config, plan)
     with strategy.scope(), flags_named(f"{run.method}_"):
         method = method_class(config.method, plan, build_encoder)
-        optimizer = build_optimizer(config.optimizer, FollowStep(method.global_step, learning_rate))
+        optimizer = _optimizer(config, method, learning_rate)
         # All slots exist from the start, also those of a head that is frozen at first.
         optimizer.build(method.trainable_variables)
         _hold_rates(config, method, optimizer)
@@ -255,6 +260,18 @@ def _learning_rate(config: ExperimentConfig, plan: methods.Plan) -> Callable:
 
     learning_rate(0)  # Impossible schedules are refused here, not at the first step.
     return learning_rate
+
+
+def _optimizer(config: ExperimentConfig, method: methods.Method, learning_rate: Callable):
+    """The optimizer of a method, or of each group of variables that has a rate of its own."""
+
+    def scaled(factor: float) -> FollowStep:
+        return FollowStep(method.global_step, lambda step: factor * learning_rate(step))
+
+    groups = method.scaled_rate_variables
+    if groups:
+        return build_grouped_optimizer(config.optimizer, scaled, groups)
+    return build_optimizer(config.optimizer, FollowStep(method.global_step, learning_rate))
 
 
 def _hold_rates(config: ExperimentConfig, method: methods.Method, optimizer) -> None:
