@@ -3,7 +3,7 @@
 import dataclasses
 import pathlib
 import types
-from typing import Dict, List, Optional, Sequence, Tuple
+from typing import Dict, Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
 import tensorflow as tf
@@ -27,6 +27,7 @@ SMALL = {
     "num_clusterings": 3,
     "num_iterations": 5,
     "warm_start_epochs": 0,
+    "num_blocks": 3,
 }
 # For a run of 200 steps, which is to learn something.
 LEARNING = {
@@ -49,7 +50,10 @@ FORMS = {
     "cmc/full": ("cmc", (1, 1, 1), {"paradigm": "full"}),
     # Low and high frequencies.
     "cmc/frequency": ("cmc", (3, 3), {}),
+    "view_learning/labelled": ("view_learning", (3,), {"objective": "semi_supervised"}),
 }
+# Kinds of steps that take turns, each with variables of its own.
+TURNS = {"view_learning": 2}
 # Those that predict pixels.
 PIXELWISE = ("predictive", "splitbrain")
 # Learning rates of 200 steps that are to learn something; 0.1 of all others.
@@ -64,6 +68,7 @@ SMALL_DATA = {"clip_contrast": "moving_mnist/digit.cfg"}
 SIZE = 16
 PATCH = 8
 BATCH = 8
+LABELLED = 4
 
 
 def method_of(name: str) -> str:
@@ -115,7 +120,13 @@ def _choices(chosen) -> Dict:
 def make_plan(**overrides) -> methods.Plan:
     """Forty epochs of one step: schedules move visibly, and the phases of epochs follow fast."""
     sizes = dict(
-        batch_size=BATCH, steps_per_epoch=1, total_steps=40, num_records=64, view_size=SIZE
+        batch_size=BATCH,
+        steps_per_epoch=1,
+        total_steps=40,
+        num_records=64,
+        view_size=SIZE,
+        labelled_batch_size=LABELLED,
+        num_classes=textures.CLASSES,
     )
     return methods.Plan(**{**sizes, **overrides})
 
@@ -177,7 +188,7 @@ def make_batch(
     channels: Optional[Sequence[int]] = None,
     patches: Optional[bool] = None,
 ) -> Dict:
-    """A batch of noisy views of random images, without labels; with patches where needed."""
+    """A batch of noisy views of random images; with patches and labelled rows where needed."""
     channels = channels or (channels_of(name) if sizes is None else (3,) * len(sizes))
     shapes = [(rows, s, s, c) for s, c in zip(sizes or [SIZE] * len(channels), channels)]
     if name in FRAMES:
@@ -191,6 +202,13 @@ def make_batch(
     if needs_patches(name) if patches is None else patches:
         shape = (rows, 9, PATCH, PATCH, 3)
         batch["patches"] = tf.constant(random.normal(size=shape), dtype)
+    if needs_labelled(name):
+        batch["labelled"] = {
+            "views": tuple(
+                tf.constant(random.normal(size=(LABELLED, *shape[1:])), dtype) for shape in shapes
+            ),
+            "label": tf.constant(random.integers(0, textures.CLASSES, LABELLED), tf.int64),
+        }
     return batch
 
 
@@ -211,6 +229,27 @@ def needs_patches(name: str) -> bool:
     """Whether a method's batches have patches, with its default settings."""
     cls = methods.get(method_of(name))
     return cls.needs_patches(cls.Config())
+
+
+def needs_labelled(name: str) -> bool:
+    """Whether a method's batches have labelled rows, with its default settings or its form's."""
+    cls = methods.get(method_of(name))
+    return cls.needs_labelled(small_settings(name))
+
+
+def turns(method) -> Iterator[List[tf.Variable]]:
+    """The variables that a step trains; where kinds of steps take turns, of each in its turn."""
+    number = next((n for m, n in TURNS.items() if isinstance(method, methods.get(m))), 1)
+    for turn in range(number):
+        method.global_step.assign(turn)
+        yield method.trainable_variables if number == 1 else method.variables_in(method.phase(turn))
+
+
+def loss_and_gradients(method, batch, variables) -> Tuple[tf.Tensor, List[tf.Tensor]]:
+    """The loss of a step, and its gradient by some variables."""
+    with tf.GradientTape() as tape:
+        loss, _ = method.compute(batch)
+    return loss, tape.gradient(loss, variables)
 
 
 def spread(strategy, batch: Dict) -> Dict:

@@ -1,11 +1,16 @@
 """Several encoders as one: each sees its channels of the image, their features stand in a row."""
 
-from typing import Mapping, Sequence
+from typing import Callable, Mapping, Optional, Sequence
 
 import tensorflow as tf
 
 
-def concatenate(encoders: Sequence[tf.keras.Model], channels: Sequence[int]) -> tf.keras.Model:
+def concatenate(
+    encoders: Sequence[tf.keras.Model],
+    channels: Sequence[int],
+    *,
+    before: Optional[Callable] = None,
+) -> tf.keras.Model:
     """Joins one encoder per group of channels into one model of the whole image.
 
     Tian et al. 2019, arXiv 1906.05849 (CMC): an image is represented by the features of all views,
@@ -19,6 +24,8 @@ def concatenate(encoders: Sequence[tf.keras.Model], channels: Sequence[int]) -> 
         encoders: models made by `tfssl.backbones.build`, with the same names in `stage_outputs`,
             and with maps of the same size where these are used; or models without that attribute.
         channels: number of channels that each encoder takes, in their order in the image.
+        before: what happens to a symbolic image before it is divided, of built-in layers and
+            TensorFlow operations; it keeps the number of channels. None: nothing.
 
     Returns:
         A functional model, `[batch, height, width, sum(channels)]` to `[batch, feature_dim]`, with
@@ -32,7 +39,7 @@ def concatenate(encoders: Sequence[tf.keras.Model], channels: Sequence[int]) -> 
     """
     _check(encoders, channels)
     images = tf.keras.Input((None, None, sum(channels)), name="images")
-    groups = tf.split(images, list(channels), axis=-1)
+    groups = tf.split(before(images) if before else images, list(channels), axis=-1)
     outputs = [
         _with_stages(encoder, f"view{index}")(group)
         for index, (encoder, group) in enumerate(zip(encoders, groups), start=1)

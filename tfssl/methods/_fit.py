@@ -77,6 +77,16 @@ def check_patches(method: str, needed: bool, patch_size: Optional[int]) -> None:
         )
 
 
+def check_labelled(method: str, needed: bool, given: Sequence[str]) -> None:
+    """Raises SettingsError where flags of labelled records, those given, would have no effect."""
+    if given and not needed:
+        raise SettingsError(
+            f"method {method}: expected no flags of labelled records, which it does not use with "
+            f"these settings. Received: {', '.join(given)}. Remedy: drop them, or "
+            "--method=view_learning --view_learning_objective=semi_supervised."
+        )
+
+
 def check_clusters(num_clusters: int, num_records: int, min_cluster: int = 0) -> None:
     """Raises SettingsError where there are too few images for the clusters.
 

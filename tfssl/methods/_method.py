@@ -7,7 +7,7 @@ A method subclasses `Method`, builds its networks in `__init__` and writes `comp
 sees the optimizer, the data source or the run directory.
 """
 
-from typing import Any, Callable, ClassVar, Dict, List, Optional, Tuple
+from typing import Any, Callable, ClassVar, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 import tensorflow as tf
@@ -114,6 +114,21 @@ class Method(tf.keras.Model):
         _fit.check_patches(cls.__name__, cls.needs_patches(settings), patch_size)
 
     @classmethod
+    def needs_labelled(cls, settings: Settings) -> bool:
+        """Whether batches must hold "labelled", `{"views": (...), "label": [rows]}`.
+
+        Its views are as the others; its rows are drawn for themselves, from the records whose
+        label is known.
+        """
+        del settings
+        return False
+
+    @classmethod
+    def check_labelled(cls, settings: Settings, given: Sequence[str]) -> None:
+        """Raises SettingsError where flags of labelled records, those given, have no effect."""
+        _fit.check_labelled(cls.__name__, cls.needs_labelled(settings), given)
+
+    @classmethod
     def check_plan(cls, settings: Settings, plan: Plan) -> None:
         """Raises SettingsError where the sizes of a run do not fit; called before any network."""
         del settings, plan
@@ -151,7 +166,11 @@ class Method(tf.keras.Model):
         """State that moves before the forward pass: a teacher of MIRA or MoCo."""
 
     def compute(self, batch: Batch) -> Tuple[tf.Tensor, Logs]:
-        """The loss, a mean over this replica's rows, and a scalar for each name in `statistics`."""
+        """The loss, a mean over this replica's rows, and a scalar for each name in `statistics`.
+
+        None stands for a scalar that this phase does not have. A scalar named "loss" is logged in
+        place of the loss.
+        """
         raise AttributeError(f"{type(self).__name__} must write compute.")
 
     def compute_and_keep(self, batch: Batch) -> Tuple[tf.Tensor, Logs, Any]:
@@ -262,7 +281,8 @@ class Method(tf.keras.Model):
         """Part `part` of an optimisation step whose batch comes in `parts` parts, on one replica.
 
         Args:
-            batch: `{"views", "patches"?, "index", "label"?}`, this replica's rows of this part.
+            batch: `{"views", "patches"?, "index", "label"?, "labelled"?}`, this replica's rows of
+                this part.
             phase: see `phase`; chosen by the host, so the traced program has no branch on it.
             sums: replica-local gradient sums in the order of `variables_in(phase)`, for parts > 1.
             part, parts: Python integers.
@@ -293,6 +313,11 @@ class Method(tf.keras.Model):
         self._phase = None
 
     @property
+    def logged(self) -> List[str]:
+        """The names of the running means that have a value: some are of one phase alone."""
+        return [name for name, metric in self._logs.items() if float(metric.count.numpy()) > 0]
+
+    @property
     def metrics(self) -> List[tf.keras.metrics.Metric]:
         """The running means of the loss and the statistics."""
         return list(self._logs.values())
@@ -312,7 +337,8 @@ class Method(tf.keras.Model):
         if set(values) != set(self._logs):
             raise ValueError(f"logs: expected {sorted(self._logs)}. Received: {sorted(values)}.")
         for name, value in values.items():
-            self._logs[name].update_state(value)
+            if value is not None:
+                self._logs[name].update_state(value)
 
 
 def _counter(start: int, name: str) -> tf.Variable:

@@ -52,12 +52,16 @@ def build_encoders(
     return encoders, joint_encoder(encoders, kinds)
 
 
-def joint_encoder(encoders: Sequence[tf.keras.Model], kinds: Kinds) -> tf.keras.Model:
+def joint_encoder(
+    encoders: Sequence[tf.keras.Model], kinds: Kinds, before: Optional[Callable] = None
+) -> tf.keras.Model:
     """What evaluation uses: the only encoder, or all side by side, each on its channels.
 
-    They may be networks, encoder and head, as well.
+    They may be networks, encoder and head, as well. `before`: see `backbones.concatenate`.
     """
-    return encoders[0] if len(encoders) == 1 else backbones.concatenate(encoders, kinds.channels)
+    if len(encoders) == 1 and before is None:
+        return encoders[0]
+    return backbones.concatenate(encoders, kinds.channels, before=before)
 
 
 def shares(
@@ -118,6 +122,8 @@ class ViewNetworks(tf.keras.layers.Layer):
         with_keys: whether there are slow copies, for the keys of MoCo.
         with_jigsaw: whether there are heads for the patches of a jigsaw.
         synchronized: see `build_encoder`.
+        before: what happens to a whole image before it is divided into views, in evaluation; see
+            `backbones.concatenate`.
 
     Attributes:
         networks: of each kind, encoder and head.
@@ -136,6 +142,7 @@ class ViewNetworks(tf.keras.layers.Layer):
         with_keys: bool = False,
         with_jigsaw: bool = False,
         synchronized: Optional[bool] = None,
+        before: Optional[Callable] = None,
     ):
         """Builds all networks."""
         super().__init__(name="views")
@@ -171,9 +178,9 @@ class ViewNetworks(tf.keras.layers.Layer):
                 )
                 for encoder in self.encoders
             ]
-        joint = joint_encoder(self.encoders, kinds)
+        joint = joint_encoder(self.encoders, kinds, before)
         # Behind a function Keras does not track the encoders a second time.
-        self._joint = lambda: joint
+        self._joint, self._before = lambda: joint, lambda: before
 
     @property
     def encoders(self) -> List[tf.keras.Model]:
@@ -188,7 +195,7 @@ class ViewNetworks(tf.keras.layers.Layer):
     @property
     def joint_embedding(self) -> tf.keras.Model:
         """The embeddings of all kinds side by side, on an image with all channels."""
-        return joint_encoder(self.networks, self._kinds)
+        return joint_encoder(self.networks, self._kinds, self._before())
 
     def of_views(self, parts: Sequence) -> List:
         """What belongs to the kind of each view, from a list of what belongs to each kind."""

@@ -24,6 +24,8 @@ class Plan:
         seed: the run's; what a method draws for itself is keyed by it.
         view_channels: channels of each view, for methods with an encoder for every view.
         view_size: side of the full-size views in pixels.
+        labelled_batch_size: labelled rows beside a global batch, for methods that need them.
+        num_classes: their classes; 0 where nobody asked.
     """
 
     batch_size: int
@@ -34,3 +36,5 @@ class Plan:
     micro_batches: int = 1
     view_channels: Tuple[int, ...] = (3, 3)
     view_size: int = 224
+    labelled_batch_size: int = 0
+    num_classes: int = 0

@@ -137,7 +137,7 @@ class _Report:
 
     def row(self, step: int, logs: Dict[str, tf.Tensor]) -> None:
         """A row of running means since the last one."""
-        values = {name: float(value) for name, value in logs.items()}
+        values = {name: float(logs[name]) for name in self._experiment.method.logged}
         self._means.add(step, values)
         values["lr"] = float(self._experiment.learning_rate(step - 1))
         values["epoch"] = step / self._experiment.plan.steps_per_epoch
