@@ -9,10 +9,11 @@ from tfssl.data.pipeline import (
     evaluation_batches,
     steps_per_epoch,
     training_batches,
+    with_labelled_batches,
 )
 from tfssl.data.settings import DataConfig
 from tfssl.data.source import PixelSource, Source, open_source
-from tfssl.data.splits import hold_out, open_splits, thin
+from tfssl.data.splits import hold_out, labelled, open_splits, thin
 
 __all__ = [
     "IMAGENET100",
@@ -27,10 +28,12 @@ __all__ = [
     "epoch_order",
     "evaluation_batches",
     "hold_out",
+    "labelled",
     "open_source",
     "open_splits",
     "read_class_list",
     "steps_per_epoch",
     "thin",
     "training_batches",
+    "with_labelled_batches",
 ]

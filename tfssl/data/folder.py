@@ -191,15 +191,19 @@ def _check_files(root: str, paths: Sequence[str], config: DataConfig) -> dict[st
 def _labels(
     paths: Sequence[str], bad_files: dict[str, str], classes: Optional[Sequence[str]]
 ) -> Optional[np.ndarray]:
-    """`[N]` class numbers, -1 for bad files outside the classes; None without classes."""
+    """`[N]` class numbers, -1 for files outside the classes; None without classes."""
     number = {name: i for i, name in enumerate(classes or ())}
     labels = np.array([number.get(_first_part(path), -1) for path in paths], np.int64)
     loose = [path for path, label in zip(paths, labels) if label < 0 and path not in bad_files]
-    if loose and len(loose) < len(paths) - len(bad_files):
+    if loose and len(loose) == len(paths) - len(bad_files):
+        return None
+    if loose:
         _log.warning(
-            "No labels: %d images, %s for one, lie outside the class folders.", len(loose), loose[0]
+            "Nothing is judged on images without a label: %d of them, %s for one, lie outside the "
+            "class folders.",
+            *(len(loose), loose[0]),
         )
-    return None if loose else labels
+    return labels
 
 
 def _first_part(path: str) -> Optional[str]:

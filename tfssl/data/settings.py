@@ -46,6 +46,12 @@ class DataConfig(Settings):
         "Keep only some classes: 'imagenet100', or a text file with one class name a line "
         "('#' starts a comment).",
     )
+    labelled_records: Optional[int] = setting(
+        None,
+        "Training records whose labels a method may learn from, about as many of every class, "
+        "chosen by the seed. Unset: all that have one. Only for methods that learn from labels.",
+        low=1,
+    )
     max_bad_fraction: float = setting(
         0.1,
         "Largest fraction of files that may be corrupt or no images before it is an error. "

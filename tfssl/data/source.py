@@ -50,8 +50,9 @@ class Source:
             name: name for logs.
             num_records: N >= 1.
             drawable: `[M]` integer, or None for all.
-            labels: `[N]` integer, None, or a function that reads them when they are first asked
-                for (reading every record of a large dataset takes minutes).
+            labels: `[N]` integer, -1 where one is not known, None, or a function that reads them
+                when they are first asked for (reading every record of a large dataset takes
+                minutes).
             class_names: names in the order of the label values.
             image_shape: `(height, width, 3)`, or None where sizes differ.
 
@@ -70,8 +71,8 @@ class Source:
 
     @property
     def may_have_labels(self) -> bool:
-        """False where there are none; answered without reading any, which can take minutes."""
-        return self._labels is not None
+        """False where some are missing; answered without reading any, which can take minutes."""
+        return self._labels is not None if callable(self._labels) else self.labels is not None
 
     def fingerprint(self) -> Dict[str, Any]:
         """What must stay the same while a run goes on: which record has which index."""
@@ -87,7 +88,13 @@ class Source:
 
     @property
     def labels(self) -> Optional[np.ndarray]:
-        """`[N]` int64 class numbers, or None where the records have none."""
+        """`[N]` int64 class numbers, or None where the records, or some of them, have none."""
+        known = self.known_labels
+        return None if known is None or (known[self.drawable] < 0).any() else known
+
+    @property
+    def known_labels(self) -> Optional[np.ndarray]:
+        """`[N]` int64 class numbers, -1 where one is not known, or None where none is."""
         if callable(self._labels):
             self._labels = self._labels()
         if self._labels is not None:
@@ -97,6 +104,8 @@ class Source:
                     f"expected one label a record of {self.name}. Received: "
                     f"labels.shape={self._labels.shape}, num_records={self.num_records}."
                 )
+            if (self._labels[self.drawable] < 0).all():
+                return None
         return self._labels
 
     @property

@@ -8,6 +8,11 @@ from absl import logging
 
 from tfssl.data.settings import DataConfig
 from tfssl.data.source import NoSuchSplit, Source, open_source
+from tfssl.ops.keyed_random import fold_key
+from tfssl.settings import SettingsError
+
+# Keeps the choice of labelled records apart from other draws of a run.
+_LABELLED = 0x1ABE1
 
 
 def open_splits(config: DataConfig) -> Tuple[Source, Optional[Source]]:
@@ -70,3 +75,44 @@ def thin(source: Source, limit: int) -> Source:
     places = np.linspace(0, len(source.drawable) - 1, limit).round().astype(np.int64)
     thinned.drawable = source.drawable[places]
     return thinned
+
+
+def labelled(source: Source, limit: Optional[int], *, seed: int) -> Source:
+    """The same source with only records drawable whose label is known, or some of them.
+
+    Args:
+        source: any source; it is not changed.
+        limit: how many, of every class as many as of another, or one more; of a class that has too
+            few, all. None: all records with a label.
+        seed: the run's; another one chooses other records.
+
+    Returns:
+        A source whose records keep their indices.
+
+    Raises:
+        SettingsError: there are no labels, or fewer than asked for.
+    """
+    known = source.known_labels
+    if known is None:
+        raise SettingsError(
+            f"labelled_records: expected training records with a label in {source.name}. Received: "
+            "none.",
+            "labelled_records",
+        )
+    records = source.drawable[known[source.drawable] >= 0]
+    if limit is not None and limit > len(records):
+        raise SettingsError(
+            f"labelled_records: expected at most {len(records)}, the records of {source.name} with "
+            f"a label. Received: {limit}.",
+            "labelled_records",
+        )
+    order = np.argsort(fold_key(seed, _LABELLED, records).numpy(), kind="stable")
+    records = records[order]
+    # The first of every class in this order, then the second of every class, and so on.
+    ranks = np.empty(len(records), np.int64)
+    for label in np.unique(known[records]):
+        own = known[records] == label
+        ranks[own] = np.arange(own.sum())
+    chosen = copy.copy(source)
+    chosen.drawable = np.sort(records[np.argsort(ranks, kind="stable")][:limit])
+    return chosen

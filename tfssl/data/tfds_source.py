@@ -99,6 +99,8 @@ def open_tfds(
         labels = functools.partial(_read_labels, ranges, label_key, where)
         if in_memory or config.class_list is not None:
             labels = labels()
+            if config.class_list is not None and (labels < 0).any():
+                labels = None
     kept = np.arange(len(places))
     if config.class_list is not None:
         chosen = choose_classes(config.class_list, None if labels is None else names, where=where)
@@ -230,13 +232,12 @@ def _read_feature(ranges: list[FileRange], key: str, dtype: tf.DType) -> tf.Tens
         return tf.concat(list(dataset.prefetch(2)), axis=0)
 
 
-def _read_labels(ranges: list[FileRange], key: str, where: str) -> Optional[np.ndarray]:
-    """`[N]` int64 labels, or None where some are unknown, which is written as -1."""
+def _read_labels(ranges: list[FileRange], key: str, where: str) -> np.ndarray:
+    """`[N]` int64 labels; those that are unknown are -1."""
     _log.info("Reading the labels of %s.", where)
     labels = _read_feature(ranges, key, tf.int64).numpy()
     if (labels < 0).any():
-        _log.warning("%s has records without a label: it is used as unlabelled.", where)
-        return None
+        _log.warning("%s has records without a label: nothing is judged on it.", where)
     return labels
 
 

@@ -71,17 +71,26 @@ class Experiment:
             num_steps: no more than so many steps; None: to the end of the run.
         """
         run, plan = self.config.training, self.plan
-        return data.training_batches(
+        common = {
+            "seed": run.seed,
+            "start_step": start_step,
+            "micro_batches": run.accumulation,
+            "input_context": context,
+        }
+        batches = data.training_batches(
             self.train,
             self.family,
             batch_size=plan.batch_size,
-            micro_batches=run.accumulation,
-            seed=run.seed,
-            start_step=start_step,
             num_steps=num_steps,
             epochs=-(-plan.total_steps // plan.steps_per_epoch),
             order=order,
-            input_context=context,
+            **common,
+        )
+        labelled = _labelled(self.config, self.train)
+        if labelled is None:
+            return batches
+        return data.with_labelled_batches(
+            batches, labelled, self.family, batch_size=plan.labelled_batch_size, **common
         )
 
 
@@ -102,6 +111,11 @@ def check(config: ExperimentConfig, family: views.ViewFamily) -> None:
     with flags_named(f"{config.training.method}_"):
         method_class.check_views(config.method, family)
         method_class.check_patches(config.method, family.patch_size)
+    given = {
+        "--labelled_records": config.data.labelled_records,
+        "--labelled_batch_size": config.training.labelled_batch_size,
+    }
+    method_class.check_labelled(config.method, [f for f, v in given.items() if v is not None])
 
 
 def check_sizes(
@@ -118,7 +132,8 @@ def check_sizes(
             f"--image_size: expected {train.image_shape[0]}, the side of the clips of "
             f"{train.name}. Received: {family.sizes[0]}."
         )
-    plan = _plan(config.training, family, train)
+    with flags_named(""):
+        plan = _plan(config, family, train)
     _learning_rate(config, plan)
     name = config.training.method
     with flags_named(f"{name}_"):
@@ -233,7 +248,12 @@ def _check_labels(run, train: data.Source, test: Optional[data.Source]) -> None:
         )
 
 
-def _plan(run, family: views.ViewFamily, train: data.Source) -> methods.Plan:
+def _plan(config: ExperimentConfig, family: views.ViewFamily, train: data.Source) -> methods.Plan:
+    run, rows, classes = config.training, 0, 0
+    labelled = _labelled(config, train)
+    if labelled is not None:
+        rows = run.batch_size if run.labelled_batch_size is None else run.labelled_batch_size
+        classes = 1 + int(labelled.known_labels.max())
     steps_per_epoch = data.steps_per_epoch(train, run.batch_size)
     total = run.epochs * steps_per_epoch
     return methods.Plan(
@@ -245,7 +265,16 @@ def _plan(run, family: views.ViewFamily, train: data.Source) -> methods.Plan:
         seed=run.seed,
         view_channels=family.channels,
         view_size=family.sizes[0],
+        labelled_batch_size=rows,
+        num_classes=classes,
     )
+
+
+def _labelled(config: ExperimentConfig, train: data.Source) -> Optional[data.Source]:
+    """The records whose labels the method learns from; None where it learns from none."""
+    if not methods.get(config.training.method).needs_labelled(config.method):
+        return None
+    return data.labelled(train, config.data.labelled_records, seed=config.training.seed)
 
 
 def _learning_rate(config: ExperimentConfig, plan: methods.Plan) -> Callable:

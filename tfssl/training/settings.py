@@ -22,6 +22,12 @@ class TrainingConfig(Settings):
         low=1,
     )
     batch_size: int = setting(256, "Records in an optimizer step, over all replicas.", low=1)
+    labelled_batch_size: Optional[int] = setting(
+        None,
+        "Labelled records beside the batch in a step, over all replicas. Unset: as many as the "
+        "batch has. Only for methods that learn from labels.",
+        low=1,
+    )
     accumulation: int = setting(
         1,
         "Micro-batches a step is split into, to save memory; must divide the batch. Each is a "
