@@ -4,6 +4,7 @@ from tfssl.data.class_lists import IMAGENET100, read_class_list
 from tfssl.data.image_bytes import as_jpeg_or_png, decode_rgb
 from tfssl.data.image_check import DamagedImage, damage_explained
 from tfssl.data.pipeline import (
+    check_labelled_rows,
     distribute,
     epoch_order,
     evaluation_batches,
@@ -22,6 +23,7 @@ __all__ = [
     "PixelSource",
     "Source",
     "as_jpeg_or_png",
+    "check_labelled_rows",
     "damage_explained",
     "decode_rgb",
     "distribute",

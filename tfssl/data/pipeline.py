@@ -147,6 +147,17 @@ def training_batches(
     return _assemble(dataset, source, family, seed=seed, with_labels=with_labels, rows=rows)
 
 
+def check_labelled_rows(source: Source, batch_size: int, *, parts: int) -> None:
+    """Raises SettingsError unless so many labelled rows can be drawn, and cut into equal parts."""
+    available = len(source.drawable)
+    if batch_size > available or batch_size % parts:
+        raise SettingsError(
+            f"labelled_batch_size: expected a multiple of replicas x micro-batches, {parts}, and "
+            f"at most the number of labelled records, {available}. Received: {batch_size}.",
+            "labelled_batch_size",
+        )
+
+
 def with_labelled_batches(
     batches: tf.data.Dataset,
     source: Source,
@@ -176,22 +187,15 @@ def with_labelled_batches(
     Raises:
         SettingsError: the rows cannot be divided, or there are fewer labelled records.
     """
-    name = "labelled_batch_size"
     context = input_context or tf.distribute.InputContext()
-    available, parts = len(source.drawable), micro_batches * context.num_replicas_in_sync
-    if batch_size > available or batch_size % parts:
-        raise SettingsError(
-            f"--{name}: expected a multiple of replicas x micro-batches, {parts}, and at most the "
-            f"number of labelled records, {available}. Received: {batch_size}.",
-            name,
-        )
+    check_labelled_rows(source, batch_size, parts=micro_batches * context.num_replicas_in_sync)
     drawn = training_batches(
         source,
         family,
         batch_size=batch_size,
         seed=int(fold_key(seed, _LABELLED)),
         # More than any run has: the batches end first.
-        epochs=_ENDLESS // (available // batch_size),
+        epochs=_ENDLESS // steps_per_epoch(source, batch_size),
         start_step=start_step,
         with_labels=True,
         micro_batches=micro_batches,

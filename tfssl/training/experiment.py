@@ -254,6 +254,7 @@ def _plan(config: ExperimentConfig, family: views.ViewFamily, train: data.Source
     if labelled is not None:
         rows = run.batch_size if run.labelled_batch_size is None else run.labelled_batch_size
         classes = 1 + int(labelled.known_labels.max())
+        data.check_labelled_rows(labelled, rows, parts=run.accumulation)
     steps_per_epoch = data.steps_per_epoch(train, run.batch_size)
     total = run.epochs * steps_per_epoch
     return methods.Plan(
