@@ -88,9 +88,8 @@ def tiny_step(name, overrides, sizes, channels, patches):
     """The logs of a step; configs that differ in nothing a tiny step sees share it."""
     plan = harness.make_plan(view_channels=channels)
     method = harness.build(name, plan=plan, **dict(overrides))
-    return harness.step(
-        method, harness.make_batch(name, sizes=sizes, channels=channels, patches=patches)
-    )
+    options = {"patches": patches, "labelled": method.needs_labelled(method.settings)}
+    return harness.step(method, harness.make_batch(name, sizes=sizes, channels=channels, **options))
 
 
 def test_every_config_names_a_run_directory_of_its_own():

@@ -187,6 +187,7 @@ def make_batch(
     sizes: Optional[Sequence[int]] = None,
     channels: Optional[Sequence[int]] = None,
     patches: Optional[bool] = None,
+    labelled: Optional[bool] = None,
 ) -> Dict:
     """A batch of noisy views of random images; with patches and labelled rows where needed."""
     channels = channels or (channels_of(name) if sizes is None else (3,) * len(sizes))
@@ -202,7 +203,7 @@ def make_batch(
     if needs_patches(name) if patches is None else patches:
         shape = (rows, 9, PATCH, PATCH, 3)
         batch["patches"] = tf.constant(random.normal(size=shape), dtype)
-    if needs_labelled(name):
+    if needs_labelled(name) if labelled is None else labelled:
         batch["labelled"] = {
             "views": tuple(
                 tf.constant(random.normal(size=(LABELLED, *shape[1:])), dtype) for shape in shapes

@@ -81,7 +81,7 @@ def test_too_few_are_refused(partly):
 
 @pytest.fixture(scope="module")
 def family():
-    return views.build("simclr", image_size=8, xla=False)
+    return views.build("crop", image_size=8, xla=False)
 
 
 def stream(source, family, *, rows=4, start=0, steps=12, context=None, parts=1):
@@ -111,8 +111,7 @@ def test_rows_are_labelled_records_in_views_of_their_own(partly, family):
     counts = np.bincount(np.concatenate(labels[:7]), minlength=3)
     assert (np.array([20, 7, 3]) - counts).min() >= 0 and counts.sum() == 28
     assert all(b["labelled"]["views"][0].shape == (4, 8, 8, 3) for b in found)
-    # Colours are drawn anew at every visit.
-    rows = np.concatenate([b["labelled"]["views"][0] for b in found])
+    rows = np.concatenate([b["labelled"]["views"][0] for b in found[:7]])
     assert len(np.unique(rows.reshape(len(rows), -1), axis=0)) == len(rows)
 
 
