@@ -50,14 +50,18 @@ FORMS = {
     "cmc/full": ("cmc", (1, 1, 1), {"paradigm": "full"}),
     # Low and high frequencies.
     "cmc/frequency": ("cmc", (3, 3), {}),
-    "view_learning/labelled": ("view_learning", (3,), {"objective": "semi_supervised"}),
+    "view_learning/labelled": (
+        "view_learning",
+        (3,),
+        {"objective": "semi_supervised", "critic_steps": 1},
+    ),
 }
 # Kinds of steps that take turns, each with variables of its own.
 TURNS = {"view_learning": 2}
 # Those that predict pixels.
 PIXELWISE = ("predictive", "splitbrain")
 # Learning rates of 200 steps that are to learn something; 0.1 of all others.
-RATES = {"predictive": 0.05}
+RATES = {"predictive": 0.05, "view_learning": 0.05, "view_learning/labelled": 0.05}
 # Settings for tests alone: groups have moving statistics that no number of replicas repeats.
 PLAIN = {"infomin": {"bn_groups": 1}}
 # Sizes that a loss of CMC does not read, and refuses.
