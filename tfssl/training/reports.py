@@ -57,24 +57,27 @@ class EpochMeans:
         """
         self._step = step - step % steps_per_epoch
         self._sums: Dict[str, float] = {}
-        self._first = self._step
+        self._counts: Dict[str, int] = {}
+        first = self._step
         rows = read_rows(metrics) if metrics.is_file() else []
         for row in rows:
             # Rows of an epoch's end have no loss of their own.
-            if row["step"] > self._first and "loss" in row:
+            if row["step"] > first and "loss" in row:
                 self.add(row["step"], {k: v for k, v in row.items() if k not in _NO_MEANS})
 
     def add(self, step: int, values: Values) -> None:
         """Takes the means of the steps since the row before."""
+        count = step - self._step
         for name, value in values.items():
-            self._sums[name] = self._sums.get(name, 0.0) + (step - self._step) * value
+            self._sums[name] = self._sums.get(name, 0.0) + count * value
+            # Where steps take turns, some rows lack what belongs to the others.
+            self._counts[name] = self._counts.get(name, 0) + count
         self._step = step
 
     def end(self) -> Dict[str, float]:
         """The means of the epoch that ends here, under `epoch/<name>`; the next one begins."""
-        count = self._step - self._first
-        means = {f"epoch/{name}": total / count for name, total in self._sums.items()}
-        self._sums, self._first = {}, self._step
+        means = {f"epoch/{n}": total / self._counts[n] for n, total in self._sums.items()}
+        self._sums, self._counts = {}, {}
         return means
 
 
