@@ -3,14 +3,13 @@
 from tfssl.data.class_lists import IMAGENET100, read_class_list
 from tfssl.data.image_bytes import as_jpeg_or_png, decode_rgb
 from tfssl.data.image_check import DamagedImage, damage_explained
+from tfssl.data.labelled_batches import check_labelled_rows, with_labelled_batches
 from tfssl.data.pipeline import (
-    check_labelled_rows,
     distribute,
     epoch_order,
     evaluation_batches,
     steps_per_epoch,
     training_batches,
-    with_labelled_batches,
 )
 from tfssl.data.settings import DataConfig
 from tfssl.data.source import PixelSource, Source, open_source
