@@ -138,7 +138,8 @@ def test_no_config_of_the_sheet_is_left_out():
     found = [
         *ROOT.glob("configs/imagenet/cmc*.cfg"),
         *ROOT.glob("configs/imagenet100/cmc*.cfg"),
-        *ROOT.glob("configs/stl10/cmc*.cfg"),
+        # Frequencies are InfoMin's.
+        *{*ROOT.glob("configs/stl10/cmc*.cfg")} - {ROOT / "configs/stl10/cmc_frequency.cfg"},
         *ROOT.glob("configs/stl10/splitbrain.cfg"),
         *ROOT.glob("configs/imagenet/splitbrain.cfg"),
     ]

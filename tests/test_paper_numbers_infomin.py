@@ -26,7 +26,8 @@ def test_no_config_of_view_learning_is_left_out():
 def test_view_learning_has_the_sheets_numbers(name, more, color):
     wanted = config.parse([f"--flagfile=configs/stl10/{name}.cfg", *more])[0]
     run, optimizer, method = wanted.training, wanted.optimizer, wanted.method
-    assert (run.epochs, run.batch_size, run.labelled_batch_size) == (100, 128, None)
+    # Steps of critics and generator take turns: 100 epochs of either.
+    assert (run.epochs, run.batch_size, run.labelled_batch_size) == (200, 128, None)
     assert (optimizer.optimizer, optimizer.decay) == ("adam", 0)
     assert (optimizer.adam_beta_1, optimizer.adam_beta_2) == (0.9, 0.999)
     assert (optimizer.lr, optimizer.lr_schedule) == (6e-4, "constant")

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from tfssl import layers
 from tfssl.layers.coupling_block import KINDS, SCALES
-from tfssl.methods import _multiview, cmc
+from tfssl.methods import _in_batch, _multiview, cmc
 from tfssl.methods._method import Method
 from tfssl.methods._multiview_contrast import Draws, MultiviewContrast, Term
 from tfssl.methods._plan import Batch, Logs, Plan
@@ -156,7 +156,7 @@ class ViewLearning(Method):
     @classmethod
     def check_plan(cls, settings: Config, plan: Plan) -> None:
         """A batch in one part, and classes to tell apart."""
-        _multiview.check_other_images("method view_learning", plan)
+        _in_batch.check_other_images("method view_learning", plan)
         if cls.needs_labelled(settings) and (plan.num_classes < 2 or plan.labelled_batch_size < 1):
             raise SettingsError(
                 "objective: expected labelled records of two classes and more with "
