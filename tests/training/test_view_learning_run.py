@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from tests.random_inputs import seed_weights
 from tests.training.short_runs import QUICK, SHORT, start
-from tfssl import config, training
+from tfssl import config, data, training, views
 from tfssl.settings import SettingsError
 from tfssl.training.optimizers import GroupedOptimizer
 
@@ -125,3 +125,28 @@ def test_flags_of_labelled_records_without_an_effect_are_refused(flags, flag):
 def test_what_does_not_fit_is_refused(flag, message):
     with pytest.raises(SettingsError, match=message):
         training.prepare(config.parse([*LABELLED, flag])[0])
+
+
+@pytest.mark.slow
+def test_a_run_leaves_its_generator_for_others(tmp_path):
+    """Its channels have mean 0 and deviation 1 on the training images; CMC trains on its views."""
+    experiment, run = start(tmp_path / "first", flags=[*FLAGS, "--steps=2"])
+    training.train(experiment, run)
+    generator = tf.keras.models.load_model(run.generator, compile=False)
+    family = views.build_from(experiment.config.views, family="eval")
+    batches = data.evaluation_batches(experiment.train, family, batch_size=256, with_labels=False)
+    seen = [batch["views"][0][batch["mask"]] for batch in batches]
+    channels = [generator(images).numpy().reshape(-1, 3) for images in seen]
+    channels = np.concatenate(channels).astype(np.float64)
+    np.testing.assert_allclose(channels.mean(axis=0), 0, atol=1e-3)
+    np.testing.assert_allclose(channels.std(axis=0), 1, atol=1e-3)
+
+    flags = [flag for flag in SHORT if flag != "--steps=6"]
+    flags += ["--num_views=1", "--method=cmc", "--cmc_loss=in_batch", "--steps=2"]
+    named = f"--cmc_generator={run.generator}"
+    second, other = start(tmp_path / "second", flags=[*flags, named])
+    assert second.method.num_views == 2
+    result = training.train(second, other)
+    assert np.isfinite(result["final"]["information/1-2"])
+    with pytest.raises(SettingsError, match="--cmc_generator: expected the folder of a view gen"):
+        training.prepare(config.parse([*flags, f"--cmc_generator={tmp_path}"])[0])

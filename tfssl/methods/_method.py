@@ -77,6 +77,11 @@ class Method(tf.keras.Model):
         return build_encoder()
 
     @property
+    def view_generator(self) -> Optional[tf.keras.Model]:
+        """A functional model that makes views, normalised images -> three channels; None: none."""
+        return None
+
+    @property
     def variables_without_momentum(self) -> List[tf.Variable]:
         """Those that the optimizer must update as if its momentum were 0."""
         return []

@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from tfssl import ops
 from tfssl.methods import _multiview
+from tfssl.methods._generator import CHANNELS, check_generated_views, load_generator
 from tfssl.methods._in_batch import check_other_images
 from tfssl.methods._instance import Embeddings, InstanceMethod, softmax_level
 from tfssl.methods._key_encoder import check_groups, check_queue
@@ -46,6 +47,11 @@ class Config(PatchSettings):
     )
     core_view: int = setting(0, "Number of the core view, from 0.", low=0)
     share_encoders: bool = setting(False, "One encoder for all views, which are whole images.")
+    generator: Optional[str] = setting(
+        None,
+        "Folder of a frozen generator, <run_dir>/generator of a run of view_learning: of what it "
+        "makes of whole images channel 1 is one view and channels 2 and 3 are the other.",
+    )
     memory: str = setting(
         "bank",
         "Where keys come from. bank: what a bank holds of every image, of the anchor's as well. "
@@ -106,6 +112,9 @@ class Config(PatchSettings):
             self.refuse("the keys are in a queue", *of_bank)
         else:
             self.refuse("there is no queue", "momentum", "bn_groups")
+        if self.generator is not None:
+            reason = "a generator makes two views of whole images"
+            self.refuse(reason, "share_encoders", "core_view", "jigsaw_weight")
         if self.paradigm == "full":
             self.refuse("no view is more than another", "core_view")
         if not self.jigsaw_weight:
@@ -136,10 +145,12 @@ class CMC(InstanceMethod):
                 the images; synchronized: whether replicas share batch statistics.
         """
         super().__init__(settings, plan)
-        self.num_views = len(plan.view_channels) // _num_crops(settings)
-        self.kinds = _multiview.kinds_of(
-            plan.view_channels[: self.num_views], share=settings.share_encoders
-        )
+        self.generator, channels = None, plan.view_channels
+        if settings.generator is not None:
+            self.generator = load_generator(settings.generator)
+            channels = CHANNELS * _num_crops(settings)
+        self.num_views = len(channels) // _num_crops(settings)
+        self.kinds = _multiview.kinds_of(channels[: self.num_views], share=settings.share_encoders)
         self.views = _multiview.ViewNetworks(
             *(self.kinds, build_encoder),
             hidden_dim=settings.hidden_dim,
@@ -149,6 +160,7 @@ class CMC(InstanceMethod):
             with_jigsaw=settings.jigsaw_weight > 0,
             # Groups have their own statistics, also where replicas would share them.
             synchronized=None if settings.bn_groups == 1 else False,
+            before=self.generator,
         )
         self.terms = self._terms()
         if settings.loss == "patch":
@@ -181,6 +193,9 @@ class CMC(InstanceMethod):
     def check_views(cls, settings: Config, family: ViewFamily) -> None:
         """Groups of channels of one crop, of two for a queue; or images that share an encoder."""
         crops = _num_crops(settings)
+        if settings.generator is not None:
+            check_generated_views("cmc", settings.generator, family, crops)
+            return
         _multiview.check_views("cmc", family, crops, share=settings.share_encoders)
         if settings.core_view >= family.num_views // crops:
             raise SettingsError(
@@ -233,8 +248,11 @@ class CMC(InstanceMethod):
         return self.views.joint_embedding
 
     def fresh_encoder(self, build_encoder: Callable[..., tf.keras.Model]) -> tf.keras.Model:
-        """Untrained encoders of the same kinds, side by side."""
-        return _multiview.build_encoders(self.kinds, build_encoder)[1]
+        """Untrained encoders of the same kinds, side by side, on the same views."""
+        encoders, joint = _multiview.build_encoders(self.kinds, build_encoder)
+        if self.generator is None:
+            return joint
+        return _multiview.joint_encoder(encoders, self.kinds, self.generator)
 
     def start_epoch(self, epoch: int, extract: Extract) -> None:
         """Embeds all images before the first step, where the settings ask for it."""
@@ -245,6 +263,8 @@ class CMC(InstanceMethod):
     def forward(self, batch: Batch) -> Tuple[tf.Tensor, Logs, Embeddings]:
         """Every direction's loss, and the sum of their means (Eqs. 4, 7 and 8)."""
         present = batch.get("present")
+        if self.generator is not None:
+            batch = {**batch, "views": self._generated(batch["views"])}
         if self.settings.loss == "patch":
             loss, logs = self.contrast.loss(batch["views"], present)
             return loss, logs, Embeddings([], None)
@@ -258,6 +278,11 @@ class CMC(InstanceMethod):
         draws = Draws(self.draw_keys(_NEGATIVES, indices), self.draw_key(_NEGATIVES))
         loss, logs = self.contrast.loss(anchors, keys, indices, draws, present)
         return loss, logs, Embeddings([anchors], stored)
+
+    def _generated(self, images: Tuple[tf.Tensor, ...]) -> Tuple[tf.Tensor, ...]:
+        """Views of whole images, crop after crop."""
+        made = [self.generator(crop, training=False) for crop in images]
+        return tuple(view for crop in made for view in tf.split(crop, CHANNELS, axis=-1))
 
     def _embed(self, views: Tuple[tf.Tensor, ...]) -> Tuple[tf.Tensor, tf.Tensor]:
         """Anchors, and keys of the same images; of one crop they are the same."""

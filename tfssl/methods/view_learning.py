@@ -186,6 +186,11 @@ class ViewLearning(Method):
         """The embeddings of both critics side by side, behind the generator; not normalised."""
         return self.critics.joint_embedding
 
+    @property
+    def view_generator(self) -> tf.keras.Model:
+        """The generator, which later runs may freeze: `--cmc_generator`."""
+        return self.generator.functional()
+
     def fresh_encoder(self, build_encoder: Callable[..., tf.keras.Model]) -> tf.keras.Model:
         """Untrained encoders side by side; an untrained generator changes nothing."""
         return _multiview.build_encoders(self.kinds, build_encoder)[1]

@@ -8,6 +8,7 @@ import platform
 import subprocess
 from typing import Dict, List, Optional
 
+import numpy as np
 import tensorflow as tf
 from absl import logging
 
@@ -16,6 +17,7 @@ from tfssl import export
 from tfssl.evaluation import EvaluationConfig
 from tfssl.training.evaluate import evaluate
 from tfssl.training.experiment import Experiment
+from tfssl.training.probes import Extractor
 from tfssl.training.reports import read_rows, table, training_seconds
 from tfssl.training.run_directory import RunDirectory, write_whole
 
@@ -25,6 +27,8 @@ def finish(experiment: Experiment, run: RunDirectory) -> Dict:
     config = experiment.config
     if config.training.final_export:
         export_backbone(experiment, run.backbone)
+    if experiment.method.view_generator is not None:
+        export_view_generator(experiment, run.generator)
     rows = [row for row in read_rows(run.metrics) if "loss" in row]
     result = {
         "method": config.training.method,
@@ -67,6 +71,29 @@ def export_backbone(experiment: Experiment, path: os.PathLike) -> None:
             color=family.channel_map,
             resize_to=experiment.config.views.eval_resize,
             interpolation=experiment.config.views.eval_interpolation,
+        )
+
+
+def export_view_generator(experiment: Experiment, path: os.PathLike) -> None:
+    """Writes what the method has learned to make views with; see `tfssl.export`."""
+    generator, family = experiment.method.view_generator, experiment.family
+
+    def moments(images: tf.Tensor) -> tf.Tensor:
+        made = generator(images)
+        parts = [tf.reduce_mean(values, axis=[1, 2]) for values in (made, tf.square(made))]
+        return tf.concat(parts, axis=1)
+
+    found = Extractor(experiment)(moments, experiment.train, with_labels=False).features
+    mean, square = np.split(found.astype(np.float64).mean(axis=0), 2)
+    with _quiet():
+        export.export_generator(
+            generator,
+            path,
+            color=family.color,
+            mean=family.mean,
+            std=family.std,
+            output_mean=mean,
+            output_std=np.sqrt(np.maximum(square - mean**2, 1e-12)),
         )
 
 

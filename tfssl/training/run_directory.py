@@ -31,6 +31,9 @@ class RunDirectory:
     checkpoints = property(lambda self: self.path / "checkpoints", doc="See `Checkpoints`.")
     events = property(lambda self: self.path / "tensorboard", doc="TensorBoard's event files.")
     backbone = property(lambda self: self.path / "backbone", doc="The exported SavedModel.")
+    generator = property(
+        lambda self: self.path / "generator", doc="The SavedModel of a view generator."
+    )
     views = property(lambda self: self.path / "views.png", doc="The grid of views at step 0.")
 
     def evaluation(self, name: str) -> pathlib.Path:
