@@ -7,7 +7,7 @@ from tests.compiled import parameters
 from tfssl import views
 from tfssl.ops import fold_key
 
-CASES = [(name, {}) for name in views.FAMILIES]
+CASES = [(name, {}) for name, recipe in views.FAMILIES.items() if not recipe.clips]
 CASES += [("lab", {"jigsaw": True, "rand_augment": True}), ("simclr", {"jigsaw": True})]
 
 
