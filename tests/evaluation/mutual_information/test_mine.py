@@ -91,9 +91,10 @@ def _classes(rows):
 
 
 @pytest.mark.parametrize(
-    "kind, shuffled, steps", [("images", False, 50), ("images", True, 25), ("patches", False, 70)]
+    "kind, shuffled, steps, rate",
+    [("images", False, 50, 2e-3), ("images", True, 25, 2e-3), ("patches", False, 130, 1e-3)],
 )
-def test_images_that_share_a_class(kind, shuffled, steps):
+def test_images_that_share_a_class(kind, shuffled, steps, rate):
     """One class of two is ln 2; after a shuffle of one view nothing is shared."""
     first, second = _classes(600)
     found = evaluation.mine(
@@ -103,7 +104,7 @@ def test_images_that_share_a_class(kind, shuffled, steps):
         steps=steps,
         average_steps=15,
         batch_size=32,
-        learning_rate=2e-3,
+        learning_rate=rate,
         width=0.1,
         held_out=0.5,
         num_negatives=7,
