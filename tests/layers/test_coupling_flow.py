@@ -189,10 +189,11 @@ def test_gradients_against_differences(kind, float64):
         tape.watch(images)
         value = loss(images)
     by_image, *by_weight = tape.gradient(value, [images, *flow.trainable_variables])
-    step = 1e-6
+    # So short that hardly ever one of the 14,000 ReLUs has its corner on the way.
+    step = 1e-9
     along = rng.normal(size=images.shape)
     slope = (loss(images + step * along) - loss(images - step * along)) / (2 * step)
-    assert float(tf.reduce_sum(by_image * along)) == pytest.approx(float(slope), rel=1e-4, abs=1e-4)
+    assert float(tf.reduce_sum(by_image * along)) == pytest.approx(float(slope), rel=1e-3, abs=1e-3)
     ways = [rng.normal(size=v.shape) for v in flow.trainable_variables]
     values = []
     start = [v.numpy() for v in flow.trainable_variables]
