@@ -1,4 +1,6 @@
-"""A view family as small as can be, and folders of images in every format."""
+"""A view family as small as can be, folders of images, and no network."""
+
+import socket
 
 import numpy as np
 import pytest
@@ -44,3 +46,14 @@ def image_folder(tmp_path):
         path.parent.mkdir(parents=True, exist_ok=True)
         smooth_image(number, (20 + number, 30 - number)).save(path, quality=95)
     return tmp_path / "images"
+
+
+@pytest.fixture
+def no_network(monkeypatch):
+    """Any attempt to connect fails the test at once."""
+
+    def refuse(*args, **kwargs):
+        raise AssertionError(f"a connection was tried: {args}")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)

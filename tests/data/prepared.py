@@ -14,6 +14,8 @@ def write_prepared(
     features: tfds.features.FeaturesDict,
     sizes: Mapping[str, int],
     example: Callable[[str, int], Dict[str, Any]],
+    *,
+    config: str = "",
 ) -> None:
     """Writes one dataset.
 
@@ -24,8 +26,9 @@ def write_prepared(
         sizes: records of each split. They are in two files, so that a slice may begin in one and
             end in the other.
         example: (split, number) -> a record.
+        config: of the dataset, where it has several.
     """
-    folder = root / name / "1.0.0"
+    folder = root / name / config / "1.0.0"
     folder.mkdir(parents=True)
     infos = []
     for split, size in sizes.items():

@@ -16,6 +16,7 @@ from tfssl.data.tfds_source import EncodedSource, RecordFileSource, open_tfds
 from tfssl.data.tfrecords import FileRange, read_at, scan_offsets
 from tfssl.settings import SettingsError
 
+pytestmark = pytest.mark.usefixtures("no_network")
 SIZES = {"train": 23, "test": 7}
 CLASSES = ["owl", "cat", "ant"]
 
@@ -52,18 +53,6 @@ def data_dir(tmp_path_factory):
 
         write_prepared(root, f"zoo_{kind}", features, SIZES, example)
     return root
-
-
-@pytest.fixture(autouse=True)
-def no_network(monkeypatch):
-    """Any attempt to connect fails the test at once."""
-    import socket
-
-    def refuse(*args, **kwargs):
-        raise AssertionError(f"a connection was tried: {args}")
-
-    monkeypatch.setattr(socket.socket, "connect", refuse)
-    monkeypatch.setattr(socket, "getaddrinfo", refuse)
 
 
 def config(data_dir, kind, **settings):

@@ -18,7 +18,8 @@ class DataConfig(Settings):
     dataset: str = setting(
         "digits",
         "Where the images come from: 'digits' (embedded, nothing to download), 'tfds:<name>' (a "
-        "dataset of tensorflow-datasets, prepared under --data_dir), 'folder:<path>' (image "
+        "dataset of tensorflow-datasets, prepared under --data_dir; 'tfds:<name>@<feature>' where "
+        "its records have several images, such as tfds:div2k@hr), 'folder:<path>' (image "
         "files, class sub-folders optional) or 'moving_mnist:<backgrounds>' (clips of MNIST's "
         "digits, prepared by tensorflow-datasets, that move over images of one of the former).",
     )

@@ -76,7 +76,8 @@ def open_tfds(
         config: the data settings.
         split: a split or slice, such as `train`, `train[:90%]` or `train+test`; a record's index
             is its place in it (after `class_list`, if any).
-        name: `<dataset>`, `<dataset>/<config>` or `<dataset>:<version>`.
+        name: `<dataset>`, `<dataset>/<config>` or `<dataset>:<version>`, and behind it
+            `@<feature>` where records have several images and none of them is called "image".
         in_memory_bytes: splits in smaller files are kept in memory, in pixels if the images are
             tiny and of one size.
 
@@ -85,12 +86,14 @@ def open_tfds(
         for.
 
     Raises:
-        SettingsError: not prepared, no such split, no image feature, an unsupported file format,
-            or missing or truncated files.
+        SettingsError: not prepared, no such split, no image feature or several without a choice,
+            an unsupported file format, or missing or truncated files.
     """
-    builder = _find_builder(config, name)
+    prepared, at, chosen_image = name.partition("@")
+    builder = _find_builder(config, prepared)
     where = f"tfds:{name}/{split}"
-    image_key, label_key = _feature_names(builder)
+    image_key = _image_key(builder, prepared, chosen_image if at else None)
+    label_key = _label_key(builder)
     ranges = _file_ranges(builder, split)
     places, size = _locate(ranges, where)
     in_memory = size <= in_memory_bytes
@@ -173,23 +176,45 @@ def _download(name: str, data_dir: Optional[str]) -> Any:
         ) from error
 
 
-def _feature_names(builder: Any) -> tuple[str, Optional[str]]:
-    """Keys of the image and, if there is one, of the label."""
+def _image_key(builder: Any, name: str, chosen: Optional[str]) -> str:
+    """Key of the image: the chosen one, else the only one, else the one called "image"."""
     import tensorflow_datasets as tfds
 
     features = dict(builder.info.features.items())
-    images = [key for key, f in features.items() if isinstance(f, tfds.features.Image)]
-    labels = [key for key, f in features.items() if isinstance(f, tfds.features.ClassLabel)]
-    image = "image" if "image" in images else images[0] if len(images) == 1 else None
-    if image is None:
+    images = sorted(key for key, f in features.items() if isinstance(f, tfds.features.Image))
+    if not images:
         raise SettingsError(
-            f"dataset: expected one feature that is an image in tfds:{builder.name}. Received: "
-            f"{', '.join(images) or 'none'} among {', '.join(sorted(features))}."
+            f"dataset: expected a feature that is an image in tfds:{name}. Received: none among "
+            f"{', '.join(sorted(features))}."
         )
-    label = "label" if "label" in labels else labels[0] if len(labels) == 1 else None
-    if label is None and labels:
+    if chosen is not None:
+        if chosen not in images:
+            raise SettingsError(
+                f"dataset: expected an image of tfds:{name} behind the @, one of "
+                f"{', '.join(images)}. Received: {chosen!r}."
+            )
+        return chosen
+    if len(images) > 1 and "image" not in images:
+        raise SettingsError(
+            f"dataset: expected the choice of one image of tfds:{name}. Received: none, and its "
+            f"records have {', '.join(images)}. Remedy: --dataset=tfds:{name}@{images[0]}."
+        )
+    return images[0] if len(images) == 1 else "image"
+
+
+def _label_key(builder: Any) -> Optional[str]:
+    """Key of the label, if there is one: the only one, or the one called "label"."""
+    import tensorflow_datasets as tfds
+
+    features = builder.info.features.items()
+    labels = [key for key, feature in features if isinstance(feature, tfds.features.ClassLabel)]
+    if len(labels) == 1:
+        return labels[0]
+    if "label" in labels:
+        return "label"
+    if labels:
         _log.warning("tfds:%s has several labels (%s): none is used.", builder.name, labels)
-    return image, label
+    return None
 
 
 def _file_ranges(builder: Any, split: str) -> list[FileRange]:
