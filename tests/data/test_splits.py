@@ -50,7 +50,7 @@ def test_a_fingerprint_sees_renamed_and_lost_files(folder):
 
 @pytest.mark.parametrize("setting", [{"max_bad_fraction": 0.5}, {"verify_images": "full"}])
 def test_settings_of_folders_are_refused_elsewhere(setting):
-    with pytest.raises(SettingsError, match="expected only with a folder: dataset"):
+    with pytest.raises(SettingsError, match="only with a folder: or tiny_imagenet: dataset"):
         DataConfig("digits", **setting)
 
 

@@ -1,5 +1,6 @@
 """Named or written lists of classes, and the choice of the records that belong to them."""
 
+import collections
 import os
 from typing import Optional, Sequence
 
@@ -46,15 +47,28 @@ def read_class_list(class_list: str) -> tuple[str, ...]:
             f"class_list: expected one of {', '.join(_NAMED)} or a text file. "
             f"Received: {class_list!r}."
         )
+    return read_names(path, setting="class_list")
+
+
+def read_names(path: str, *, setting: str) -> tuple[str, ...]:
+    """Reads the class names of a text file, one a line, as `read_class_list` does.
+
+    Args:
+        path: an existing file.
+        setting: which setting named it, for the error.
+
+    Raises:
+        SettingsError: no class, or one named twice.
+    """
     with open(path, encoding="utf-8") as lines:
         names = [_without_comment(line) for line in lines]
     names = [name for name in names if name]
-    twice = sorted({name for name in names if names.count(name) > 1})
+    twice = sorted(name for name, count in collections.Counter(names).items() if count > 1)
     if not names or twice:
         received = f"{', '.join(twice)} more than once" if twice else "no class"
         raise SettingsError(
-            f"class_list: expected a file with one class name a line. Received: {received} "
-            f"in {class_list!r}."
+            f"{setting}: expected a file with one class name a line. Received: {received} "
+            f"in {path!r}."
         )
     return tuple(names)
 

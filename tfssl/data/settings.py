@@ -5,7 +5,8 @@ from typing import Optional, Tuple
 
 from tfssl.settings import Settings, SettingsError, setting
 
-_PREFIXES = ("tfds", "folder", "moving_mnist")
+_PREFIXES = ("tfds", "folder", "tiny_imagenet", "moving_mnist")
+_OF_FILES = ("folder", "tiny_imagenet")
 # What the two views of a clip may have in common.
 FACTORS = ("digit", "position", "background")
 _OF_CLIPS = ("moving_shared", "moving_speed_ref", "moving_backgrounds")
@@ -20,8 +21,9 @@ class DataConfig(Settings):
         "Where the images come from: 'digits' (embedded, nothing to download), 'tfds:<name>' (a "
         "dataset of tensorflow-datasets, prepared under --data_dir; 'tfds:<name>@<feature>' where "
         "its records have several images, such as tfds:div2k@hr), 'folder:<path>' (image "
-        "files, class sub-folders optional) or 'moving_mnist:<backgrounds>' (clips of MNIST's "
-        "digits, prepared by tensorflow-datasets, that move over images of one of the former).",
+        "files, class sub-folders optional), 'tiny_imagenet:<path>' (the folder tiny-imagenet-200 "
+        "as it is released) or 'moving_mnist:<backgrounds>' (clips of MNIST's digits, prepared by "
+        "tensorflow-datasets, that move over images of one of the former).",
     )
     data_dir: Optional[str] = setting(
         None,
@@ -35,12 +37,13 @@ class DataConfig(Settings):
     train_split: str = setting(
         "train",
         "Split to train on: for tfds: a split or slice such as 'train[:90%]', for folder: a "
-        "sub-folder; a folder without split sub-folders is one training split.",
+        "sub-folder; a folder without split sub-folders is one training split. tiny_imagenet: has "
+        "train, val and test, the last without labels.",
     )
     test_split: Optional[str] = setting(
         None,
-        "Split to evaluate on, named as --train_split is. Unset: 'test' where the data has one. "
-        "Empty (--test_split=): none.",
+        "Split to evaluate on, named as --train_split is. Unset: 'test' where the data has one, "
+        "and 'val' of tiny_imagenet:. Empty (--test_split=): none.",
     )
     class_list: Optional[str] = setting(
         None,
@@ -56,7 +59,7 @@ class DataConfig(Settings):
     max_bad_fraction: float = setting(
         0.1,
         "Largest fraction of files that may be corrupt or no images before it is an error. "
-        "Those files are named in the log and never drawn. Only with folder:.",
+        "Those files are named in the log and never drawn. Only with folder: and tiny_imagenet:.",
         low=0.0,
         below=1.0,
     )
@@ -64,7 +67,7 @@ class DataConfig(Settings):
         "auto",
         "How files are checked at the start: 'header' reads their first and last bytes, which "
         "finds what is no image and what is cut short; 'full' also decodes every image; 'auto' is "
-        "'full' up to 2,000 files. Only with folder:.",
+        "'full' up to 2,000 files. Only with folder: and tiny_imagenet:.",
         choices=("auto", "header", "full"),
     )
     moving_shared: str = setting(
@@ -85,6 +88,11 @@ class DataConfig(Settings):
         "memory. Only with moving_mnist:.",
         low=1,
     )
+
+    @property
+    def usual_test_split(self) -> str:
+        """The split to evaluate on where none is named; TinyImageNet's test has no labels."""
+        return "val" if self.dataset.startswith("tiny_imagenet:") else "test"
 
     @property
     def gives_clips(self) -> bool:
@@ -124,8 +132,9 @@ class DataConfig(Settings):
         known = self.dataset == "digits" or (prefix in _PREFIXES and separator and rest)
         if not known:
             raise SettingsError(
-                "dataset: expected 'digits', 'tfds:<name>', 'folder:<path>' or "
-                f"'moving_mnist:<backgrounds>'. Received: {self.dataset!r}."
+                "dataset: expected 'digits', 'tfds:<name>', 'folder:<path>', "
+                "'tiny_imagenet:<path>' or 'moving_mnist:<backgrounds>'. Received: "
+                f"{self.dataset!r}."
             )
         if self.gives_clips:
             self._check_clips()
@@ -137,9 +146,9 @@ class DataConfig(Settings):
                 f"dataset={self.dataset!r}, data_dir={self.data_dir!r}, download={self.download}."
             )
         for name, default in (("max_bad_fraction", 0.1), ("verify_images", "auto")):
-            if prefix != "folder" and getattr(self, name) != default:
+            if prefix not in _OF_FILES and getattr(self, name) != default:
                 raise SettingsError(
-                    f"{name}: expected only with a folder: dataset. Received: "
+                    f"{name}: expected only with a folder: or tiny_imagenet: dataset. Received: "
                     f"dataset={self.dataset!r}, {name}={getattr(self, name)}.",
                     name,
                 )

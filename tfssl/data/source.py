@@ -206,6 +206,10 @@ def open_source(config: DataConfig, split: str) -> Source:
         from tfssl.data import tfds_source
 
         return tfds_source.open_tfds(config, split, name=rest)
+    if prefix == "tiny_imagenet":
+        from tfssl.data import tiny_imagenet
+
+        return tiny_imagenet.open_tiny_imagenet(config, split, path=rest)
     from tfssl.data import folder
 
     return folder.open_folder(config, split, path=rest)

@@ -20,7 +20,7 @@ def open_splits(config: DataConfig) -> Tuple[Source, Optional[Source]]:
 
     Returns:
         `(train, test)`; test is None where the name is empty, or where none was given and the
-        data has no split called "test": then nothing is measured on it.
+        data has no split of the usual name: then nothing is measured on it.
 
     Raises:
         SettingsError: see `open_source`.
@@ -29,7 +29,7 @@ def open_splits(config: DataConfig) -> Tuple[Source, Optional[Source]]:
     if config.test_split is not None:
         return train, open_source(config, config.test_split) if config.test_split else None
     try:
-        return train, open_source(config, "test")
+        return train, open_source(config, config.usual_test_split)
     except NoSuchSplit as error:
         logging.info("No test split: %s", error)
         return train, None
