@@ -100,12 +100,12 @@ def test_records_without_labels_are_as_elsewhere(data_dir):
         (
             "div2k",
             "expected the choice of one image of tfds:div2k. Received: none, and its records have "
-            "hr, lr. Remedy: --dataset=tfds:div2k@hr.",
+            "hr, lr. Remedy: name one, as in tfds:div2k@hr.",
         ),
         (
             "div2k/bicubic_x2",
             "expected the choice of one image of tfds:div2k/bicubic_x2. Received: none, and its "
-            "records have hr, lr. Remedy: --dataset=tfds:div2k/bicubic_x2@hr.",
+            "records have hr, lr. Remedy: name one, as in tfds:div2k/bicubic_x2@hr.",
         ),
         (
             "div2k@id",

@@ -197,7 +197,7 @@ def _image_key(builder: Any, name: str, chosen: Optional[str]) -> str:
     if len(images) > 1 and "image" not in images:
         raise SettingsError(
             f"dataset: expected the choice of one image of tfds:{name}. Received: none, and its "
-            f"records have {', '.join(images)}. Remedy: --dataset=tfds:{name}@{images[0]}."
+            f"records have {', '.join(images)}. Remedy: name one, as in tfds:{name}@{images[0]}."
         )
     return images[0] if len(images) == 1 else "image"
 
