@@ -115,8 +115,8 @@ def test_evaluation_is_valid_and_says_how_to_run_it(path):
     assert f"# Run: python tools/evaluate.py --flagfile={path.relative_to(ROOT)}" in text
 
 
-@pytest.mark.parametrize("path", STUDIES, ids=lambda p: p.stem)
-def test_study_is_a_valid_sweep(path):
+def grid_of(path):
+    """The seeds and the grid of a study."""
     arguments = config.expand([f"--flagfile={path}"])
     known = flags.FlagValues()
     config.define(known)
@@ -124,7 +124,12 @@ def test_study_is_a_valid_sweep(path):
     flags.DEFINE_multi_string("grid", [], "Axes.", flag_values=known)
     known(["sweep", *arguments])
     seeds = config.settings_from_flags(sweeps.SweepConfig, known).seed_numbers()
-    grid = sweeps.make_grid(arguments, seeds, config.reader(known), config.expand)
+    return seeds, sweeps.make_grid(arguments, seeds, config.reader(known), config.expand)
+
+
+@pytest.mark.parametrize("path", STUDIES, ids=lambda p: p.stem)
+def test_study_is_a_valid_sweep(path):
+    seeds, grid = grid_of(path)
     assert len(seeds) >= 3 and len(grid.points) >= 2
     assert len(grid.cells) == len(seeds) * len(grid.points)
 
