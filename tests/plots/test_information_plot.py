@@ -28,20 +28,6 @@ def test_every_run_is_a_dot_with_its_name():
     assert labels == ["least-squares parabola, top at 2.00 nats", "untrained"]
 
 
-def test_names_leave_each_other_and_the_edges_alone():
-    """Dots close together, at the right edge among them."""
-    places = [(1.0, 0.3), (1.01, 0.302), (2.0, 0.5), (1.99, 0.5)]
-    named = [plots.Shared(f"a long name {i}", *place) for i, place in enumerate(places)]
-    figure = plots.plot_information(named, label="kNN accuracy")
-    figure.draw_without_rendering()
-    (panel,) = figure.axes
-    boxes = [text.get_window_extent() for text in panel.texts]
-    for i, box in enumerate(boxes):
-        assert not box.count_overlaps(boxes[:i])
-    frame = panel.get_window_extent()
-    assert all(frame.x0 <= box.x0 and box.x1 <= frame.x1 for box in boxes)
-
-
 @pytest.mark.parametrize(
     "names, expected",
     [

@@ -12,7 +12,7 @@ from tests.training.short_runs import SHORT, start
 from tfssl import config, training, views
 from tfssl.evaluation import EvaluationConfig
 from tfssl.settings import SettingsError
-from tfssl.training.experiment import check
+from tfssl.training.checks import check
 from tfssl.training.sweeps.data_check import check_data
 from tfssl.training.sweeps.grid import Cell
 

@@ -5,16 +5,9 @@ from typing import List, NamedTuple, Optional, Sequence
 
 import numpy as np
 
+from tfssl.plots.dot_names import name_dots
+
 _GREY = "0.5"
-# Places of a name about its dot: points aside and above, and which of its corners lies there.
-_PLACES = (
-    (5, 3, "left", "bottom"),
-    (-5, 3, "right", "bottom"),
-    (5, -3, "left", "top"),
-    (-5, -3, "right", "top"),
-    (0, 7, "center", "bottom"),
-    (0, -7, "center", "top"),
-)
 
 
 class Shared(NamedTuple):
@@ -65,7 +58,7 @@ def plot_information(runs: Sequence[Shared], *, label: str, measure: str = ""):
     panel.margins(0.12)
     if panel.get_legend_handles_labels()[0]:
         figure.legend(loc="outside upper right", ncols=2, fontsize=8)
-    _name_dots(figure, panel, x, y, short_names([run.name for run in runs]))
+    name_dots(figure, panel, list(zip(x, y)), short_names([run.name for run in runs]))
     return figure
 
 
@@ -97,30 +90,3 @@ def _draw_parabola(panel, x: np.ndarray, y: np.ndarray) -> None:
     if x.min() < top < x.max():
         words += f", top at {top:.2f} nats"
     panel.plot(line, a * line**2 + b * line + c, color="0.4", linestyle="--", label=words)
-
-
-def _name_dots(figure, panel, x: np.ndarray, y: np.ndarray, names: Sequence[str]) -> None:
-    """Each name at the first place about its dot where it meets no other, nor an edge."""
-    # Where things lie in pixels is known once all of them have been arranged.
-    figure.draw_without_rendering()
-    frame = panel.get_window_extent()
-    taken = []
-    for name, *dot in zip(names, x, y):
-        for number, (aside, above, sideways, upright) in enumerate((*_PLACES, _PLACES[0])):
-            text = panel.annotate(
-                name,
-                dot,
-                xytext=(aside, above),
-                textcoords="offset points",
-                ha=sideways,
-                va=upright,
-                fontsize=8,
-            )
-            box = text.get_window_extent()
-            free = not box.count_overlaps(taken)
-            inside = frame.x0 <= box.x0 and box.x1 <= frame.x1
-            inside = inside and frame.y0 <= box.y0 and box.y1 <= frame.y1
-            if (free and inside) or number == len(_PLACES):
-                taken.append(box)
-                break
-            text.remove()

@@ -5,6 +5,7 @@ from typing import Dict, List, NamedTuple, Sequence, Tuple
 
 import numpy as np
 
+from tfssl.plots.dot_names import name_dots
 from tfssl.plots.information_plot import Shared
 
 _SEED = "seed"
@@ -96,6 +97,13 @@ def plot_sweet_spots(runs: Sequence[Shared], *, label: str, measure: str):
     panel.set_ylabel(f"{label} (%)")
     panel.margins(0.1)
     figure.legend(loc="outside upper right", ncols=3, fontsize=8)
+    named = [(p, f"C{i}") for i, points in enumerate(curves.values()) for p in points]
+    name_dots(
+        *(figure, panel),
+        [_dot(point) for point, _ in named],
+        [point.value for point, _ in named],
+        [colour for _, colour in named],
+    )
     return figure
 
 
@@ -104,10 +112,14 @@ def sweet_spot(points: Sequence[Point]) -> Point:
     return max(points, key=lambda point: point.accuracy)
 
 
+def _dot(point: Point) -> Tuple[float, float]:
+    """Nats and percent."""
+    return point.information, 100 * point.accuracy
+
+
 def _draw_curve(panel, points: Sequence[Point], name: str, colour: str) -> None:
-    """The points, joined, with their values; the best one is a star."""
-    x = [point.information for point in points]
-    y = [100 * point.accuracy for point in points]
+    """The points, joined; the best one is a star."""
+    x, y = zip(*map(_dot, points))
     spread = {
         "xerr": [point.information_std for point in points],
         "yerr": [100 * point.accuracy_std for point in points],
@@ -117,23 +129,13 @@ def _draw_curve(panel, points: Sequence[Point], name: str, colour: str) -> None:
     best = sweet_spot(points)
     words = f"sweet spot: {best.value}, {best.information:.2f} nats"
     panel.plot(
-        *(best.information, 100 * best.accuracy),
+        *_dot(best),
         marker="*",
         markersize=15,
         color=colour,
         linestyle="none",
         label=words,
     )
-    for point in points:
-        panel.annotate(
-            point.value,
-            (point.information, 100 * point.accuracy),
-            xytext=(0, 8),
-            textcoords="offset points",
-            ha="center",
-            fontsize=8,
-            color=colour,
-        )
 
 
 def _parts(name: str) -> List[Tuple[str, str]]:

@@ -5,7 +5,7 @@ from typing import Dict, List, Optional, Sequence
 from tfssl import data, views
 from tfssl.evaluation import EvaluationConfig
 from tfssl.settings import SettingsError
-from tfssl.training.experiment import check_sizes
+from tfssl.training.checks import check_sizes
 from tfssl.training.judged_data import judged_config, read_out
 from tfssl.training.sweeps.grid import Cell
 

@@ -20,7 +20,7 @@ from typing import Callable, Dict, List, Optional, Sequence, Set, Tuple, Union
 
 from tfssl import methods, views
 from tfssl.settings import SettingsError, plain_fields
-from tfssl.training.experiment import check
+from tfssl.training.checks import check
 from tfssl.training.settings import ExperimentConfig
 
 # Settings behind a cell's arguments, and the flagfile that repeats them; raises SettingsError.
