@@ -50,7 +50,7 @@ def test_views_are_channels_of_what_the_generator_makes(exported):
     flow, path = exported
     method = build(path, loss="in_batch")
     images = harness.make_batch("cmc", channels=(3,))["views"]
-    one, two = method._generated(images)
+    one, two = method.made_views(images)
     np.testing.assert_allclose(tf.concat([one, two], -1), made(flow, images[0]), atol=1e-4)
     assert (one.shape[-1], two.shape[-1]) == (1, 2)
     encoders = method.views.encoders

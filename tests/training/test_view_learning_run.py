@@ -132,6 +132,14 @@ def test_a_run_leaves_its_generator_for_others(tmp_path):
     """Its channels have mean 0 and deviation 1 on the training images; CMC trains on its views."""
     experiment, run = start(tmp_path / "first", flags=[*FLAGS, "--steps=2"])
     training.train(experiment, run)
+    first, last = (
+        tf.io.decode_png(path.read_bytes()).numpy().astype(int)
+        for path in (run.views, run.learned_views)
+    )
+    # A column of crops, which stay the same, one in grey, and one in red and green.
+    assert first.shape == last.shape == (8 * 34 + 2, 3 * 34 + 2, 3)
+    np.testing.assert_array_equal(first[:, :36], last[:, :36])
+    assert np.ptp(last[:, 36:68], axis=2).max() == 0 and np.ptp(last[2:34, 70:102]) > 20
     generator = tf.keras.models.load_model(run.generator, compile=False)
     family = views.build_from(experiment.config.views, family="eval")
     batches = data.evaluation_batches(experiment.train, family, batch_size=256, with_labels=False)
@@ -147,6 +155,8 @@ def test_a_run_leaves_its_generator_for_others(tmp_path):
     second, other = start(tmp_path / "second", flags=[*flags, named])
     assert second.method.num_views == 2
     result = training.train(second, other)
+    assert tf.io.decode_png(other.views.read_bytes()).shape == (8 * 34 + 2, 3 * 34 + 2, 3)
+    assert not other.learned_views.exists()
     assert np.isfinite(result["final"]["information/1-2"])
     with pytest.raises(SettingsError, match="--cmc_generator: expected the folder of a view gen"):
         training.prepare(config.parse([*flags, f"--cmc_generator={tmp_path}"])[0])

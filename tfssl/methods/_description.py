@@ -56,6 +56,11 @@ class Description:
         """A functional model that makes views, normalised images -> three channels; None: none."""
         return None
 
+    def made_views(self, images: Sequence[tf.Tensor]) -> Sequence[tf.Tensor]:
+        """What a generator makes of a batch's views, `[batch, size, size, 1 or 2]`; none: ()."""
+        del images
+        return ()
+
     @property
     def variables_without_momentum(self) -> List[tf.Variable]:
         """Those that the optimizer must update as if its momentum were 0."""

@@ -6,7 +6,7 @@ with jigsaws it is the combinations of its Table 9, in the mechanics of HobbitLo
 
 import dataclasses
 import math
-from typing import Callable, List, Optional, Tuple
+from typing import Callable, List, Optional, Sequence, Tuple
 
 import tensorflow as tf
 
@@ -264,7 +264,7 @@ class CMC(InstanceMethod):
         """Every direction's loss, and the sum of their means (Eqs. 4, 7 and 8)."""
         present = batch.get("present")
         if self.generator is not None:
-            batch = {**batch, "views": self._generated(batch["views"])}
+            batch = {**batch, "views": self.made_views(batch["views"])}
         if self.settings.loss == "patch":
             loss, logs = self.contrast.loss(batch["views"], present)
             return loss, logs, Embeddings([], None)
@@ -279,8 +279,10 @@ class CMC(InstanceMethod):
         loss, logs = self.contrast.loss(anchors, keys, indices, draws, present)
         return loss, logs, Embeddings([anchors], stored)
 
-    def _generated(self, images: Tuple[tf.Tensor, ...]) -> Tuple[tf.Tensor, ...]:
-        """Views of whole images, crop after crop."""
+    def made_views(self, images: Sequence[tf.Tensor]) -> Tuple[tf.Tensor, ...]:
+        """Views of whole images, crop after crop; none without a generator."""
+        if self.generator is None:
+            return ()
         made = [self.generator(crop, training=False) for crop in images]
         return tuple(view for crop in made for view in tf.split(crop, CHANNELS, axis=-1))
 

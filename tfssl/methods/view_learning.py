@@ -6,7 +6,7 @@ NeurIPS 2020, arXiv 2005.10243, section B.5 of its supplement.
 
 import dataclasses
 import math
-from typing import Callable, Dict, List, Optional, Tuple
+from typing import Callable, Dict, List, Optional, Sequence, Tuple
 
 import tensorflow as tf
 
@@ -190,6 +190,10 @@ class ViewLearning(Method):
     def view_generator(self) -> tf.keras.Model:
         """The generator, which later runs may freeze: `--cmc_generator`."""
         return self.generator.functional()
+
+    def made_views(self, images: Sequence[tf.Tensor]) -> Sequence[tf.Tensor]:
+        """The two views of each crop, as they are now."""
+        return [v for i in images for v in tf.split(self.generator(i), _CHANNELS, axis=-1)]
 
     def fresh_encoder(self, build_encoder: Callable[..., tf.keras.Model]) -> tf.keras.Model:
         """Untrained encoders side by side; an untrained generator changes nothing."""

@@ -8,10 +8,11 @@ from typing import Dict
 import tensorflow as tf
 from absl import logging
 
-from tfssl import data, plots
+from tfssl import data
 from tfssl.training import finish, probes
 from tfssl.training.checkpoints import Checkpoints
 from tfssl.training.experiment import Experiment
+from tfssl.training.pictures import Pictures
 from tfssl.training.reports import (
     EpochMeans,
     MetricsFile,
@@ -57,8 +58,10 @@ def train(experiment: Experiment, run: RunDirectory) -> Dict:
     if not chief:
         run = _scratch_copy(run)
     report = _Report(experiment, run, step, visible=chief)
+    pictures = Pictures(experiment, run, report.board)
     if step == 0:
-        _show_views(experiment, run, report)
+        pictures.start()
+        report.board.text("flags", run.flags_text)
     stream = Stream(experiment)
     advance = method.make_train_function(force=True, parts=config.accumulation)
     save_every = config.save_every or plan.steps_per_epoch
@@ -78,6 +81,7 @@ def train(experiment: Experiment, run: RunDirectory) -> Dict:
                 method.reset_metrics()
             if ends_epoch:
                 report.epoch(step)
+                pictures.epoch(step)
             stopping = stop.agreed(step)
             if step % save_every == 0 or last or stopping:
                 _check_finite(method, logs, step, checkpoints)
@@ -180,19 +184,3 @@ def _check_weights(method, step: int, checkpoints: Checkpoints) -> None:
             f"A weight is NaN or Inf after step {step}. Last good checkpoint: "
             f"{checkpoints.latest}. {_LEVERS}"
         )
-
-
-def _show_views(experiment: Experiment, run: RunDirectory, report: _Report) -> None:
-    """Saves the grid of the first batch's views, as the method sees them."""
-    batch = next(iter(experiment.own_batches(0, num_steps=1)))
-    family = experiment.family
-    plain = not family.channel_map.layers
-    grid = plots.view_grid(
-        [view.numpy() for view in batch["views"]],
-        mean=family.mean if plain else None,
-        std=family.std if plain else None,
-        patches=batch["patches"].numpy() if "patches" in batch else None,
-    )
-    run.views.write_bytes(tf.io.encode_png(grid).numpy())
-    report.board.image("views", grid)
-    report.board.text("flags", run.flags_text)

@@ -97,9 +97,9 @@ class TensorBoardLog:
                 tf.summary.scalar(name if "/" in name else f"train/{name}", value)
         self._writer.flush()
 
-    def image(self, name: str, image: np.ndarray) -> None:
-        """Writes one `[height, width, 3]` uint8 image at step 0."""
-        with self._writer.as_default(step=0):
+    def image(self, step: int, name: str, image: np.ndarray) -> None:
+        """Writes one `[height, width, 3]` uint8 image."""
+        with self._writer.as_default(step=step):
             tf.summary.image(name, image[None])
         self._writer.flush()
 

@@ -35,6 +35,10 @@ class RunDirectory:
         lambda self: self.path / "generator", doc="The SavedModel of a view generator."
     )
     views = property(lambda self: self.path / "views.png", doc="The grid of views at step 0.")
+    learned_views = property(
+        lambda self: self.path / "learned_views.png",
+        doc="The same crops, and what a generator makes of them after the last whole epoch.",
+    )
 
     def evaluation(self, name: str) -> pathlib.Path:
         """The result of an evaluation protocol; see `EvaluationConfig.name`."""
