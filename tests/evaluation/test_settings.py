@@ -20,6 +20,10 @@ def test_numbers_behind_texts():
     [
         ({}, "knn"),
         ({"protocol": "linear", "augment": True}, "linear_augmented"),
+        (
+            {"protocol": "linear", "augment": True, "augment_rand_augment": True, "view": 1},
+            "linear_augmented_rand_augment_view1",
+        ),
         ({"protocol": "mlp", "layer": "conv5", "view": 2}, "mlp_conv5_view2"),
         ({"view": 1}, "knn_view1"),
         ({"protocol": "linear", "readout": "position", "view": 1}, "linear_position_view1"),
@@ -42,6 +46,8 @@ def test_results_have_names_of_their_own(values, name):
         ({"protocol": "knn", "standardize": True}, "standardize: expected only"),
         ({"protocol": "knn", "linear_epochs": 3}, "linear_epochs: expected only"),
         ({"protocol": "knn", "augment": True}, "augment: expected only"),
+        ({"protocol": "knn", "augment_rand_augment": True}, "augment_rand_augment: expected only"),
+        ({"protocol": "linear", "augment_rand_augment": True}, "augment_rand_augment: .*--augment"),
         ({"protocol": "linear", "learning_rates": "fast"}, "positive numbers"),
         ({"protocol": "linear", "linear_milestones": "80,60"}, "increasing"),
         ({"protocol": "linear", "linear_milestones": "0.5"}, "increasing"),

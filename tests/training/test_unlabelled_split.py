@@ -10,7 +10,7 @@ from absl import flags
 
 from tests.data.prepared import write_prepared
 from tests.random_inputs import fresh_rng
-from tfssl import config, data, training
+from tfssl import config, data, training, views
 from tfssl.evaluation import EvaluationConfig
 from tfssl.settings import SettingsError
 
@@ -92,6 +92,27 @@ def test_judged_on_labelled_images_only(experiment, monkeypatch, name, hidden, l
     assert (found["num_train"], found["num_test"], found["num_classes"]) == (11, 6, 3)
     assert (found["dim"], found["hidden_dim"]) == (dim, hidden)
     assert 0 <= found["top1"] <= 1
+
+
+@pytest.mark.parametrize("more, name", [(False, "linear"), (True, "linear_rand_augment")])
+def test_views_of_a_linear_classifier(experiment, monkeypatch, more, name):
+    built, build = [], views.build_from
+    monkeypatch.setattr(
+        views,
+        "build_from",
+        lambda *args, **options: built.append(options) or build(*args, **options),
+    )
+    settings = EvaluationConfig(
+        protocol="linear",
+        augment=True,
+        augment_min_area=0.2,
+        augment_rand_augment=more,
+        linear_epochs=1,
+        labelled_split="train",
+    )
+    found = training.evaluate(experiment, settings)["trained"]
+    assert found["num_test"] == SIZES["test"] and 0 <= found["top1"] <= 1
+    assert {"family": name, "crop_min_area": 0.2} in built
 
 
 def test_the_mixture_itself_has_no_labels(experiment, monkeypatch):

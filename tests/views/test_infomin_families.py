@@ -32,6 +32,16 @@ def steps(family):
     return {type(layer).__name__: layer for layer in layers[0]}
 
 
+def test_views_of_its_linear_classifier():
+    """Section 5.1: RandAugment after the flip."""
+    family = views.build("linear_rand_augment", image_size=32)
+    (view,) = family._views
+    found = {type(layer).__name__: layer for layer in view.layers}
+    assert tuple(found) == ("Levels", "HorizontalFlip", "RandAugment", "Normalize")
+    assert set(found["RandAugment"].operations) == set(INFOMIN_OPERATIONS)
+    assert view.crop.area == (0.08, 1.0)
+
+
 @pytest.mark.parametrize("name", LADDER)
 def test_the_ladder(name):
     """Crop, flip, the members, greyscale: Figure 4 and its order."""

@@ -58,6 +58,9 @@ class EvaluationConfig(Settings):
         above=0.0,
         high=1.0,
     )
+    augment_rand_augment: bool = setting(
+        False, "linear: with --augment, InfoMin's RandAugment after the flip."
+    )
     standardize: bool = setting(False, "linear: scale each feature to mean 0 and deviation 1.")
     mlp_hidden_dim: int = setting(
         200, "mlp: units of the hidden layer; 0: a linear classifier trained with Adam.", low=0
@@ -159,12 +162,12 @@ class EvaluationConfig(Settings):
         self._check_readout()
         if self.protocol == "knn":
             self.refuse("kNN draws nothing", "evaluation_seed")
-        if self.augment_min_area is not None and not self.augment:
-            raise SettingsError(
-                "augment_min_area: expected --augment beside it. Received: "
-                f"{self.augment_min_area:g} alone.",
-                "augment_min_area",
-            )
+        for name in ("augment_min_area", "augment_rand_augment"):
+            if getattr(self, name) and not self.augment:
+                raise SettingsError(
+                    f"{name}: expected --augment beside it. Received: {getattr(self, name)} alone.",
+                    name,
+                )
         for name in ("baselines", "standardize"):
             if self.augment and getattr(self, name):
                 raise SettingsError(
@@ -193,7 +196,8 @@ class EvaluationConfig(Settings):
     @property
     def name(self) -> str:
         """The protocol, and what is judged, as results are named after them."""
-        words = [self.protocol, "augmented" if self.augment else "", self.readout or ""]
+        words = [self.protocol, "augmented" if self.augment else ""]
+        words += ["rand_augment" if self.augment_rand_augment else "", self.readout or ""]
         words += [self.layer or ""]
         words += [f"view{self.view}"] if self.view else []
         words += ["views{}-{}".format(*self.pair())] if self.pair() else []

@@ -181,12 +181,13 @@ def _supervised(experiment: Experiment, settings: EvaluationConfig) -> Dict:
 
 
 def _augmented(experiment: Experiment, settings: EvaluationConfig, features) -> Dict:
-    """The linear protocol with new crops and flips in every epoch, through the frozen encoder."""
+    """The linear protocol with new views in every epoch, through the frozen encoder."""
     train = experiment.train
     if settings.max_train_records is not None:
         train = data.thin(train, settings.max_train_records)
     crop = {"crop_min_area": settings.augment_min_area}
-    family = views.build_from(experiment.config.views, family="linear", **crop)
+    other = "linear_rand_augment" if settings.augment_rand_augment else "linear"
+    family = views.build_from(experiment.config.views, family=other, **crop)
     batch_size = min(settings.linear_batch_size, len(train.drawable))
     steps = data.steps_per_epoch(train, batch_size)
 

@@ -235,6 +235,10 @@ FAMILIES: dict[str, FamilyRecipe] = {
     "crop": FamilyRecipe(views=(ViewRecipe((0.2, 1.0), "bilinear"),)),
     # Training of classifiers on frozen features, as in torchvision's reference.
     "linear": FamilyRecipe(views=(ViewRecipe((0.08, 1.0), "bilinear", (_FLIP,)),), jigsaw=None),
+    # The same with InfoMin's RandAugment behind it.
+    "linear_rand_augment": FamilyRecipe(
+        views=(ViewRecipe((0.08, 1.0), "bilinear", (_LEVELS, _FLIP, _INFOMIN_RANDOM)),), jigsaw=None
+    ),
     # Evaluation; bicubic as in the kNN protocol of DINO, Caron et al. 2021, arXiv 2104.14294.
     "eval": FamilyRecipe(views=(ViewRecipe(None, "bicubic"),), jigsaw=None),
 }
